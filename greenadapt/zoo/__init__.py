@@ -1,0 +1,15 @@
+"""Networks of the papers that timm lacks; importing this package registers them with timm.
+
+    greenadapt.zoo
+    |- cifar_block     the residual block and its two parameter-free shortcuts
+    |- cifar_resnet    cifar_resnet8, 14, 20, 32, 44, 56, 110: for images of 28 or 32 px
+    `- policy_resnet   policy_resnet10: the trunk of BlockDrop's ImageNet policy
+
+After ``import greenadapt.zoo``, ``timm.create_model("cifar_resnet20")`` works like any name of timm's own.
+"""
+
+from greenadapt.zoo.cifar_block import SHORTCUTS, CifarBasicBlock
+from greenadapt.zoo.cifar_resnet import CifarResNet
+from greenadapt.zoo.policy_resnet import policy_resnet10
+
+__all__ = ["SHORTCUTS", "CifarBasicBlock", "CifarResNet", "policy_resnet10"]

@@ -1,0 +1,21 @@
+"""What every test needs: one thread each, because two workers with two threads on two cores only wait.
+
+Tests that need an NVIDIA GPU skip without one.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a real NVIDIA GPU"))
