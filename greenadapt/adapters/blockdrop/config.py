@@ -1,0 +1,56 @@
+"""The options of BlockDrop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from greenadapt.errors import OptionError
+
+POLICIES = ("learned", "spread", "first", "random")
+EXECUTIONS = ("auto", "grouped", "gathered", "masked")
+
+
+@dataclass(frozen=True)
+class BlockDropConfig:
+    """How to drop blocks.
+
+    Attributes:
+        keep: Share of the blocks to keep: what a fixed policy keeps, and what training of a learned one
+            aims for. 1.0 keeps all and adds no policy network: the model is the base, bit for bit.
+        policy: "learned" decides per image; "spread", "first" and "random" keep the same blocks always.
+        policy_net: timm name of the policy's network; "auto" takes the paper's ResNet-8 up to 64 px and
+            its ResNet-10 above.
+        policy_downscale: The policy sees the image average-pooled by this factor.
+        execution: How mixed paths in a batch are run: "auto", "grouped", "gathered" or "masked".
+        seed: Of the "random" policy.
+
+    Raises:
+        OptionError: An option is out of range.
+    """
+
+    adapter: ClassVar[str] = "blockdrop"
+
+    keep: float = 0.6
+    policy: str = "learned"
+    policy_net: str = "auto"
+    policy_downscale: int = 2
+    execution: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        if not 0 < self.keep <= 1:
+            raise OptionError(
+                "keep is out of range.", f"keep={self.keep}", "Use more than 0 and at most 1, such as keep=0.6."
+            )
+        for name, value, known in (
+            ("policy", self.policy, POLICIES),
+            ("execution", self.execution, EXECUTIONS),
+        ):
+            if value not in known:
+                raise OptionError(f"{name} is not known.", f"{name}={value!r}", f"Use one of: {', '.join(known)}.")
+        if self.policy_downscale < 1:
+            raise OptionError(
+                "policy_downscale is out of range.", f"policy_downscale={self.policy_downscale}", "Use 1, 2 or 4."
+            )

@@ -1,0 +1,49 @@
+"""Gives an existing module another class that adds to its own, so that it can be copied and pickled.
+
+A retrofitted module stays where it is, with its weights, hooks and children; only its class becomes a
+subclass of what it was. The subclass is made on the fly, so a pickle names its two parents instead.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class Retrofit:
+    """Mixin of everything that `become` adds; copies and pickles by naming the two parents."""
+
+    retrofit_mixin: type[Retrofit]
+    retrofit_base: type[nn.Module]
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # nn.Module's state is its __dict__; deepcopy and pickle restore it into the bare instance.
+        return (_bare, (self.retrofit_mixin, self.retrofit_base), dict(self.__dict__))
+
+
+def become(module: nn.Module, mixin: type[Retrofit]) -> nn.Module:
+    """Changes a module's class to one whose parents are the mixin and what it was; returns the module."""
+    module.__class__ = retrofit_class(mixin, type(module))
+    return module
+
+
+@lru_cache(maxsize=None)
+def retrofit_class(mixin: type[Retrofit], base: type[nn.Module]) -> type[nn.Module]:
+    """The class with these two parents; asked for twice, it is the same class."""
+    name = f"{mixin.__name__}{base.__name__}"
+    members = {
+        "__doc__": f"{base.__name__} retrofitted by {mixin.__module__}.{mixin.__name__}.",
+        "__module__": mixin.__module__,
+        "retrofit_mixin": mixin,
+        "retrofit_base": base,
+    }
+    return type(name, (mixin, base), members)
+
+
+def _bare(mixin: type[Retrofit], base: type[nn.Module]) -> nn.Module:
+    made = retrofit_class(mixin, base)
+    return made.__new__(made)

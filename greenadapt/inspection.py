@@ -1,0 +1,47 @@
+"""What a network tells about itself: channels and size of its input, and whether it was ever trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FALLBACK_INPUT = (3, 224, 224)
+
+
+def input_shape(model: nn.Module) -> tuple[int, int, int]:
+    """Channels, height and width that the network was made for.
+
+    The channels are those of the first convolution, because timm leaves ``pretrained_cfg`` as it was
+    when ``in_chans`` is changed; height and width come from ``pretrained_cfg``, else 224.
+    """
+    from torch import nn
+
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    size = tuple((cfg if isinstance(cfg, Mapping) else vars(cfg)).get("input_size") or _FALLBACK_INPUT)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = first.in_channels if first is not None and first.groups == 1 else size[0]
+    return (channels, size[1], size[2])
+
+
+def normalization(model: nn.Module) -> tuple[list[float], list[float]] | None:
+    """Mean and standard deviation per channel that inputs are normalised with, or None if not stated."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+    mean, std = cfg.get("mean"), cfg.get("std")
+    return (list(mean), list(std)) if mean and std else None
+
+
+def looks_untrained(model: nn.Module) -> bool:
+    """Whether every normalisation layer still is as its constructor left it.
+
+    Networks do not remember whether weights were loaded; a trained one has moved its norms.
+    """
+    norms = [m for m in model.modules() if hasattr(m, "running_mean") and m.running_mean is not None]
+    if norms:
+        return all(not m.running_mean.any() and (m.running_var == 1).all() for m in norms)
+    scales = [
+        p for m in model.modules() if "Norm" in type(m).__name__ for p in m.parameters(recurse=False) if p.ndim == 1
+    ]
+    return bool(scales) and all((p == p.flatten()[0]).all() for p in scales)

@@ -1,0 +1,272 @@
+"""Open a model by reference, wrap it, describe it, save it, load it.
+
+    reference ── open_model ──> network ── wrap ──> retrofit ── save ──> folder ── load ──> retrofit
+                                   └────────── recipe_of ──────────┘
+
+The recipe travels with the model as its attribute ``greenadapt_recipe``; a plain timm model that has
+none gets one inferred.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import greenadapt
+from greenadapt import inspection, plugins, storage
+from greenadapt.errors import ModelError, OptionError, did_you_mean
+from greenadapt.interfaces import Adapter, Description
+from greenadapt.profile import Profile
+from greenadapt.recipe import Base, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_DEFAULT_SOURCE = "timm"
+
+
+def open_model(reference: str | Path, *, pretrained: bool = True, **model_args: Any) -> nn.Module:
+    """Opens a network by reference, in eval mode.
+
+    Args:
+        reference: A timm name with or without tag ("resnet50.a1_in1k"), a name with a source's
+            prefix ("timm:", "hf-hub:", "local-dir:", "embedded:", or a plugin's), or a folder that
+            `save` wrote.
+        pretrained: Load the published weights; False leaves them random, and every profile says so.
+        **model_args: Passed to the source, such as ``num_classes`` and ``in_chans``.
+
+    Raises:
+        ModelError: No such model or source, or its weights cannot be had.
+    """
+    if storage.is_model_folder(reference):
+        return load(reference)
+    prefix, colon, name = str(reference).partition(":")
+    if not colon:
+        prefix, name = _DEFAULT_SOURCE, str(reference)
+    source = plugins.model_source(prefix)
+    folder = getattr(source, "resolve_folder", lambda _: None)(name)
+    if folder is not None:
+        model = load(folder)
+        model.greenadapt_reference = f"{prefix}:{name}"  # type: ignore[assignment]
+        return model
+    model = source.open(name, pretrained, model_args)
+    base = Base(
+        source=prefix,
+        name=name,
+        model_args={**getattr(model, "model_args", {}), **model_args},
+        weights="pretrained" if pretrained else "random",
+    )
+    return _with_recipe(model, Recipe(greenadapt_version=greenadapt.__version__, base=base))
+
+
+def recipe_of(model: nn.Module) -> Recipe:
+    """The recipe that a model carries, or the one inferred for a plain timm model.
+
+    Raises:
+        ModelError: The model does not come from timm and carries no recipe.
+    """
+    recipe = getattr(model, "greenadapt_recipe", None)
+    return recipe if isinstance(recipe, Recipe) else _inferred_recipe(model)
+
+
+def wrap(
+    model: nn.Module,
+    adapter: str | Any,
+    *,
+    inplace: bool = False,
+    model_args: dict[str, Any] | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Retrofits a model so that it can spend less.
+
+    Args:
+        model: A plain network; it is left as it is.
+        adapter: An adapter's name with its options as keywords, or its config object.
+        inplace: Change `model` itself, which saves the memory of a copy.
+        model_args: What the network was created with, where it cannot be told from the network.
+        **options: The adapter's options.
+
+    Returns:
+        A new network (the same object with `inplace`).
+
+    Raises:
+        ModelError: The model is wrapped already, or has nothing that the adapter can work on.
+        OptionError: An option is unknown or out of range.
+    """
+    name = adapter if isinstance(adapter, str) else getattr(adapter, "adapter", type(adapter).__name__)
+    implementation: Adapter = plugins.adapter(name)
+    config = _config(implementation, options) if isinstance(adapter, str) else adapter
+    recipe = recipe_of(model)
+    if recipe.adapter is not None:
+        raise ModelError(
+            "This model is wrapped already.",
+            f"{recipe.base.reference} carries the adapter {recipe.adapter!r}.",
+            "Wrap the plain model: greenadapt.open_model(...) or timm.create_model(...).",
+        )
+    if model_args is not None:
+        recipe = recipe.model_copy(update={"base": recipe.base.model_copy(update={"model_args": model_args})})
+    training = model.training
+    wrapped = implementation.wrap(model if inplace else copy.deepcopy(model), config)
+    wrapped.train(training)
+    _rename(wrapped, name)
+    return _with_recipe(wrapped, recipe.model_copy(update={"adapter": name, "options": asdict(config)}))
+
+
+def describe(model: nn.Module) -> Description:
+    """What an adapter changed in a model; print it.
+
+    Raises:
+        ModelError: The model comes from nowhere that greenadapt knows.
+    """
+    recipe = recipe_of(model)
+    if recipe.adapter is None:
+        count = sum(p.numel() for p in model.parameters())
+        return Description(f"{recipe.base.reference}, not wrapped", parameters_before=count, parameters_after=count)
+    description: Description = plugins.adapter(recipe.adapter).describe(model)
+    return description
+
+
+def save(
+    model: nn.Module, folder: str | Path, *, profile: Profile | None = None, overwrite: bool = False
+) -> Path:
+    """Writes a model to a folder: weights as safetensors, recipe, model card; no pickle.
+
+    Args:
+        model: A retrofit, or a plain network of a known source.
+        folder: A new or empty folder.
+        profile: The efficiency profile to keep beside it.
+        overwrite: Replace a saved model that is there already.
+
+    Returns:
+        The folder.
+
+    Raises:
+        StorageError: The folder cannot be written; nothing is left half-written.
+        ModelError: The recipe would not build this model again.
+    """
+    from greenadapt.pages.card import model_card
+
+    recipe = recipe_of(model)
+    state = model.state_dict()
+    _check_rebuilds(recipe, state)
+    files = storage.model_files(state, recipe)
+    if profile is not None:
+        files[storage.PROFILE_FILE] = profile.to_json().encode()
+    files[storage.CARD_FILE] = model_card(recipe, profile).encode()
+    return storage.write_folder(folder, files, overwrite)
+
+
+def load(folder: str | Path) -> nn.Module:
+    """Reads a model that `save` wrote; its logits are those of the saved one.
+
+    Returns:
+        The network in eval mode, on the CPU.
+
+    Raises:
+        StorageError: There is no saved model, or its weights cannot be read.
+        RecipeError: The recipe is newer than this greenadapt.
+        ModelError: The weights do not fit the recipe.
+    """
+    recipe = storage.read_recipe(folder)
+    model = _rebuilt(recipe)
+    tensors = storage.read_tensors(folder)
+    _check_fit(model.state_dict(), tensors, f"The weights in {folder} do not fit their recipe.")
+    model.load_state_dict(tensors)
+    model.greenadapt_reference = str(folder)  # type: ignore[assignment]
+    return _with_recipe(model.eval(), recipe)
+
+
+def _with_recipe(model: nn.Module, recipe: Recipe) -> nn.Module:
+    model.greenadapt_recipe = recipe  # type: ignore[assignment]
+    return model
+
+
+def _rename(model: nn.Module, adapter: str) -> None:
+    # timm publishes a model under its architecture's name, and that name would load the full-cost network.
+    cfg = getattr(model, "pretrained_cfg", None)
+    if cfg:
+        renamed = {**cfg, "architecture": storage.architecture_name(cfg.get("architecture") or "model", adapter)}
+        model.pretrained_cfg = model.default_cfg = renamed  # type: ignore[assignment]
+
+
+def _rebuilt(recipe: Recipe) -> nn.Module:
+    base = recipe.base
+    model: nn.Module = plugins.model_source(base.source).open(base.name, False, base.model_args)
+    if recipe.adapter is None:
+        return model
+    adapter = plugins.adapter(recipe.adapter)
+    wrapped = adapter.wrap(model, _config(adapter, recipe.options))
+    _rename(wrapped, recipe.adapter)
+    return wrapped
+
+
+def _config(adapter: Adapter, options: dict[str, Any]) -> Any:
+    known = {field.name: field for field in fields(adapter.config)}
+    for option in options:
+        if option not in known:
+            raise OptionError(
+                f"The adapter {adapter.name!r} has no option {option!r}.",
+                f"It has: {', '.join(f'{f.name}={f.default!r}' for f in known.values())}.",
+                did_you_mean(option, known) or "Use one of those.",
+            )
+    return adapter.config(**options)
+
+
+def _inferred_recipe(model: nn.Module) -> Recipe:
+    cfg = getattr(model, "pretrained_cfg", None)
+    if not cfg or not cfg.get("architecture"):
+        raise ModelError(
+            f"greenadapt cannot tell where this {type(model).__name__} comes from.",
+            "It has no pretrained_cfg with an architecture, as timm's models do.",
+            "Open it with greenadapt.open_model, so that it can be built again later.",
+        )
+    args: dict[str, Any] = {"num_classes": model.num_classes, "in_chans": inspection.input_shape(model)[0]}
+    args |= getattr(model, "model_args", {})
+    tag = cfg.get("tag")
+    untrained = inspection.looks_untrained(model)
+    base = Base(
+        name=cfg["architecture"] + (f".{tag}" if tag and not untrained else ""),
+        model_args=args,
+        weights="random" if untrained else "trained",
+    )
+    return Recipe(greenadapt_version=greenadapt.__version__, base=base)
+
+
+def _check_rebuilds(recipe: Recipe, state: dict[str, Any]) -> None:
+    import torch
+
+    with torch.device("meta"):
+        rebuilt = _rebuilt(recipe).state_dict()
+    _check_fit(
+        rebuilt,
+        state,
+        f"{recipe.base.reference} with {recipe.base.model_args} does not build this model again.",
+        "Pass what it was created with: greenadapt.wrap(..., model_args={...}).",
+    )
+
+
+def _check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, todo: str = "") -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    others = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    if shapes == others:
+        return
+    reshaped = [f"{n} is {others[n]}, not {shapes[n]}" for n in shapes if n in others and shapes[n] != others[n]]
+    seen = [
+        f"{label}: {_first(names)}"
+        for label, names in (
+            ("missing", [n for n in shapes if n not in others]),
+            ("unexpected", [n for n in others if n not in shapes]),
+            ("of another shape", reshaped),
+        )
+        if names
+    ]
+    raise ModelError(happened, "; ".join(seen) + ".", todo or "Load the folder that belongs to these weights.")
+
+
+def _first(names: Iterable[str], limit: int = 3) -> str:
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,206 @@
+"""Files and folders that are written whole or not at all, and never as a pickle.
+
+A saved model is a folder:
+
+    model.safetensors    every tensor of the state dict
+    greenadapt.json      the recipe: base, adapter, options, trainings
+    config.json          names an architecture that only greenadapt has, so that timm alone refuses it by name
+    profile.json         the efficiency profile, where one was given
+    README.md            the model card
+
+Everything is first written under a temporary name beside its place and then renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greenadapt.errors import StorageError
+from greenadapt.recipe import Recipe, parse_recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RECIPE_FILE = "greenadapt.json"
+WEIGHTS_FILE = "model.safetensors"
+PROFILE_FILE = "profile.json"
+CARD_FILE = "README.md"
+TIMM_FILE = "config.json"
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """Writes a text file, whole or not at all; see `write_bytes`."""
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path | str, data: bytes) -> Path:
+    """Writes a file under a temporary name and renames it, so that a reader never sees half of it.
+
+    Args:
+        path: Where to; missing parent folders are made.
+        data: The content.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written; what was there before stays.
+    """
+    path = Path(path)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def check_writable(folder: Path | str, overwrite: bool = False) -> Path:
+    """Finds out before the work, not after it, that a model can be saved in a folder.
+
+    Args:
+        folder: Where a model is to be saved.
+        overwrite: Whether a model that is there already may be replaced.
+
+    Raises:
+        StorageError: The folder holds something else, or a model that must not be replaced, or its
+            parent cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not (folder / RECIPE_FILE).is_file():
+            raise StorageError(
+                f"Cannot save a model in {folder}.",
+                "Something else is there, and no greenadapt model.",
+                "Choose a new or empty folder.",
+            )
+        if not overwrite:
+            raise StorageError(
+                f"Cannot save a model in {folder}.",
+                "A saved model is there already.",
+                "Choose another folder, or pass overwrite=True (--overwrite).",
+            )
+    with _explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        probe = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+        probe.touch()
+        probe.unlink()
+    return folder
+
+
+def write_folder(folder: Path | str, files: Mapping[str, bytes], overwrite: bool = False) -> Path:
+    """Writes a folder of files, whole or not at all.
+
+    Args:
+        folder: Where to.
+        files: Contents by file name.
+        overwrite: Whether a saved model that is there already may be replaced.
+
+    Raises:
+        StorageError: As for `check_writable`, or the disk is full; what was there before stays.
+    """
+    folder = check_writable(folder, overwrite)
+    new = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    old = new.with_suffix(".old")
+    with _explained(folder):
+        try:
+            new.mkdir()
+            for name, data in files.items():
+                (new / name).write_bytes(data)
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        except OSError:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def model_files(tensors: Mapping[str, Tensor], recipe: Recipe) -> dict[str, bytes]:
+    """The files of a saved model but for its card and profile, by name.
+
+    Args:
+        tensors: The state dict.
+        recipe: What was done to the model.
+    """
+    from safetensors.torch import save
+
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    files = {WEIGHTS_FILE: save(flat), RECIPE_FILE: recipe.to_json().encode()}
+    if recipe.adapter is not None:
+        refusal = {"architecture": architecture_name(recipe.base.name, recipe.adapter)}
+        files[TIMM_FILE] = (json.dumps(refusal, indent=2) + "\n").encode()
+    return files
+
+
+def architecture_name(base: str, adapter: str) -> str:
+    """The architecture of a retrofit as timm sees it: a name it does not know, which says what to do."""
+    return f"{base}+{adapter} (pip install greenadapt, then greenadapt.load)"
+
+
+def is_model_folder(path: Path | str) -> bool:
+    """Whether greenadapt saved a model there."""
+    return (Path(path) / RECIPE_FILE).is_file()
+
+
+def read_recipe(folder: Path | str) -> Recipe:
+    """The recipe of a saved model.
+
+    Raises:
+        StorageError: There is no saved model.
+        RecipeError: The recipe cannot be read, or is newer than this greenadapt.
+    """
+    path = Path(folder) / RECIPE_FILE
+    if not path.is_file():
+        raise StorageError(
+            f"{folder} holds no saved model.",
+            f"There is no {RECIPE_FILE} in it.",
+            "Name a folder written by greenadapt.save, wrap or finetune.",
+        )
+    return parse_recipe(path.read_text(), str(path))
+
+
+def read_tensors(folder: Path | str) -> dict[str, Tensor]:
+    """The tensors of a saved model, on the CPU.
+
+    Raises:
+        StorageError: The file is missing, truncated or no safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"The weights in {folder} cannot be read.",
+            f"{WEIGHTS_FILE}: {error}.",
+            "Copy the folder again, or save the model again.",
+        ) from error
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write {path}.",
+            f"{error.strerror or error}.",
+            "Free some space or choose a folder that you may write to; nothing was changed.",
+        ) from error

@@ -1,0 +1,132 @@
+"""The reward, the baseline and the curriculum of BlockDrop's training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import greenadapt
+from greenadapt.adapters.blockdrop.objective import (
+    BlockDropObjective,
+    bounded,
+    entropy,
+    policy_gradient,
+    rewards,
+)
+from greenadapt.errors import TrainingError
+from greenadapt.testing import awake
+
+
+def test_rewards_of_the_paper():
+    table = torch.zeros(3, 15, dtype=torch.bool)
+    table[0, :7] = True
+    table[1] = True
+    found = rewards(table, torch.tensor([True, True, False]), keep=0.0, penalty=5.0)
+    torch.testing.assert_close(found, torch.tensor([0.782222, 0.0, -5.0]), atol=1e-6, rtol=0)
+    kept = torch.zeros(1, 33, dtype=torch.bool)
+    kept[0, :24] = True
+    assert rewards(kept, torch.tensor([True]), 0.0, 1.0).item() == pytest.approx(0.471074, abs=1e-6)
+
+
+def test_dropping_below_the_target_earns_nothing():
+    table = torch.tensor([[True, False, False, False], [True, True, False, False]])
+    found = rewards(table, torch.tensor([True, True]), keep=0.5, penalty=1.0)
+    assert found[0] == found[1] == 0.75
+
+
+def test_bounded_probabilities():
+    found = bounded(torch.tensor([0.9, 0.0, 1.0, 0.5]))
+    torch.testing.assert_close(found, torch.tensor([0.74, 0.2, 0.8, 0.5]))
+
+
+def test_policy_gradient_raises_the_chance_of_what_paid():
+    logits = torch.zeros(1, 2, requires_grad=True)
+    sampled = torch.tensor([[True, False]])
+    loss = policy_gradient(bounded(torch.sigmoid(logits)), sampled, torch.tensor([1.0]), torch.ones(2).bool())
+    loss.backward()
+    assert logits.grad[0, 0] < 0 < logits.grad[0, 1]
+
+
+def test_bound_decisions_get_no_gradient():
+    logits = torch.zeros(4, 3, requires_grad=True)
+    free = torch.tensor([False, False, True])
+    chances = bounded(torch.sigmoid(logits))
+    loss = policy_gradient(chances, torch.ones(4, 3).bool(), torch.ones(4), free) - entropy(chances, free)
+    loss.backward()
+    assert logits.grad[:, :2].abs().max() == 0
+    assert logits.grad[:, 2].abs().min() > 0
+
+
+def test_entropy_is_highest_at_a_half():
+    free = torch.ones(1).bool()
+    at = lambda p: entropy(torch.tensor([[p]]), free).item()  # noqa: E731
+    assert at(0.5) == pytest.approx(0.693147, abs=1e-5)
+    assert at(0.3) == pytest.approx(at(0.7))
+    assert at(0.3) < at(0.5)
+
+
+def objective(epochs=6):
+    model = greenadapt.wrap(awake("cifar_resnet14", in_chans=1), "blockdrop", keep=0.5)
+    return model, BlockDropObjective(model, None, epochs)
+
+
+def test_curriculum_frees_blocks_from_the_last():
+    model, training = objective(epochs=10)
+    freed = []
+    for epoch in range(10):
+        training.begin_epoch(epoch)
+        freed.append((training.free, training.joint))
+    assert freed[:4] == [(2, False), (4, False), (6, False), (6, True)]
+
+
+def test_curriculum_leaves_the_base_alone_and_joint_training_does_not():
+    model, training = objective()
+    optimizer = training.optimizer(None, 1e-4)
+    torch.manual_seed(0)
+    images, labels = torch.randn(16, 1, 28, 28), torch.randint(0, 10, (16,))
+    base = {k: v.clone() for k, v in model.state_dict().items() if not k.startswith("greenadapt_policy")}
+    policy = {k: v.clone() for k, v in model.greenadapt_policy.state_dict().items()}
+
+    def step(epoch):
+        training.begin_epoch(epoch)
+        loss, figures = training.loss(images, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return figures
+
+    step(0)
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in base.items())
+    assert any(not torch.equal(model.greenadapt_policy.state_dict()[k], v) for k, v in policy.items())
+    figures = step(5)
+    assert any(not torch.equal(model.state_dict()[k], v) for k, v in base.items())
+    assert 0 <= figures["kept"] <= 6
+
+
+def test_policy_that_is_no_number_stops_the_training():
+    model, training = objective()
+    torch.nn.init.constant_(model.greenadapt_policy.net.fc.bias, float("nan"))
+    training.begin_epoch(0)
+    with pytest.raises(TrainingError, match="a probability of the policy is no number"):
+        training.loss(torch.randn(4, 1, 28, 28), torch.zeros(4, dtype=torch.long))
+
+
+def test_reinforce_learns_which_block_does_harm():
+    """A network of which one block spoils every answer: the policy must learn to drop that one."""
+    model, training = objective(epochs=2)
+    torch.manual_seed(0)
+    images = torch.randn(64, 1, 28, 28)
+    with torch.no_grad():
+        path = torch.ones(64, 6, dtype=torch.bool)
+        path[:, 5] = False
+        labels = model.forward_under(images, path).argmax(1)
+        model.layer3[1].bn2.bias.copy_(torch.randn(64) * 30)
+    optimizer = training.optimizer(3e-3, 0.0)
+    training.begin_epoch(0)
+    for _ in range(60):
+        loss, _ = training.loss(images, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    kept = model.eval().greenadapt_paths(images).float().mean(0)
+    assert kept[5] < 0.2
