@@ -1,0 +1,112 @@
+"""The training loop: it learns, it resumes to the same weights, and it stops rather than saving nonsense."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import greenadapt
+from greenadapt.data import ImageArrays
+from greenadapt.errors import DataError, OptionError, TrainingError
+from greenadapt.finetuning import evaluate, finetune
+from greenadapt.models import recipe_of
+
+
+def stripes(images=160, seed=0, **view):
+    """Two classes that a small network tells apart: vertical and horizontal stripes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(images) % 2
+    pixels = torch.randint(0, 60, (images, 1, 16, 16), generator=generator, dtype=torch.uint8)
+    pixels[labels == 0, :, ::2, :] += 150
+    pixels[labels == 1, :, :, ::2] += 150
+    return ImageArrays(pixels, labels, name="stripes", split="train")
+
+
+def network(adapter=None, **options):
+    torch.manual_seed(0)
+    model = greenadapt.open_model("cifar_resnet14", pretrained=False, in_chans=1, num_classes=2)
+    return greenadapt.wrap(model, adapter, **options) if adapter else model
+
+
+def train(model, **changes):
+    settings = {"epochs": 4, "batch_size": 8, "meter": None, "device": "cpu"}
+    return finetune(model, stripes(), **(settings | changes))
+
+
+@pytest.mark.parametrize("adapter", [None, "blockdrop", "biglittle"])
+def test_training_learns_and_is_recorded(adapter):
+    teacher = network() if adapter else None
+    if teacher is not None:
+        train(teacher)
+    model = greenadapt.wrap(teacher, adapter) if adapter else network()
+    training = train(model, val=stripes(seed=1), teacher=teacher)
+    assert training.val_top1 == evaluate(model, stripes(seed=1).loader(16)) > 0.9
+    recipe = recipe_of(model)
+    assert recipe.training[-1] == training
+    assert recipe.base.weights == "trained"
+    assert [set(entry) >= {"loss", "top1", "val_top1"} for entry in training.curve] == [True] * 4
+    assert training.dataset == "stripes"
+    assert not model.training
+    if adapter == "blockdrop":
+        assert all(0 <= entry["kept"] <= 6 for entry in training.curve)
+
+
+def test_interrupted_training_ends_as_it_would_have_ended(tmp_path):
+    whole = network("blockdrop", keep=0.5)
+    train(whole)
+    broken = network("blockdrop", keep=0.5)
+    checkpoint = tmp_path / "run.checkpoint"
+
+    def interrupt(message, fraction):
+        if message.startswith("epoch 3/4") and not message.endswith("…"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, checkpoint=checkpoint, progress=interrupt)
+    resumed = network("blockdrop", keep=0.5)
+    torch.manual_seed(99)
+    training = train(resumed, checkpoint=checkpoint, resume=True)
+    assert len(training.curve) == 4
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, msg=name)
+
+
+def test_checkpoint_of_other_settings_is_refused(tmp_path):
+    checkpoint = tmp_path / "run.checkpoint"
+    train(network(), epochs=2, checkpoint=checkpoint)
+    with pytest.raises(TrainingError, match="seed 0 => 5"):
+        train(network(), epochs=2, seed=5, checkpoint=checkpoint, resume=True)
+    with pytest.raises(TrainingError, match="no training to resume"):
+        train(network(), checkpoint=tmp_path / "other", resume=True)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    with pytest.raises(TrainingError, match="cannot be read"):
+        train(network(), epochs=2, checkpoint=checkpoint, resume=True)
+
+
+def test_loss_that_is_no_number_keeps_the_last_checkpoint(tmp_path):
+    checkpoint = tmp_path / "run.checkpoint"
+    model = network()
+
+    def poison(message, fraction):
+        if message.startswith("epoch 2/4") and not message.endswith("…"):
+            model.fc.bias.data.fill_(float("nan"))
+
+    with pytest.raises(TrainingError, match="no number"):
+        train(model, checkpoint=checkpoint, progress=poison)
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["next_epoch"] == 2
+
+
+def test_data_that_do_not_fit():
+    model = greenadapt.open_model("cifar_resnet8", pretrained=False, in_chans=3, num_classes=2)
+    with pytest.raises(DataError, match="channels"):
+        train(model)
+    model = greenadapt.open_model("cifar_resnet8", pretrained=False, in_chans=1, num_classes=1)
+    with pytest.raises(DataError, match="Labels go up to 1"):
+        train(model)
+
+
+@pytest.mark.parametrize("settings", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1.0}])
+def test_settings_out_of_range(settings):
+    with pytest.raises(OptionError):
+        train(network(), **settings)
