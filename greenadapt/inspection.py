@@ -38,10 +38,18 @@ def looks_untrained(model: nn.Module) -> bool:
 
     Networks do not remember whether weights were loaded; a trained one has moved its norms.
     """
-    norms = [m for m in model.modules() if hasattr(m, "running_mean") and m.running_mean is not None]
+    import torch
+
+    norms: list[Any] = [
+        m for m in model.modules() if hasattr(m, "running_mean") and m.running_mean is not None
+    ]
     if norms:
-        return all(not m.running_mean.any() and (m.running_var == 1).all() for m in norms)
+        return all(not torch.any(m.running_mean) and bool(torch.all(m.running_var == 1)) for m in norms)
     scales = [
-        p for m in model.modules() if "Norm" in type(m).__name__ for p in m.parameters(recurse=False) if p.ndim == 1
+        p
+        for m in model.modules()
+        if "Norm" in type(m).__name__
+        for p in m.parameters(recurse=False)
+        if p.ndim == 1
     ]
     return bool(scales) and all((p == p.flatten()[0]).all() for p in scales)

@@ -124,7 +124,9 @@ def describe(model: nn.Module) -> Description:
     recipe = recipe_of(model)
     if recipe.adapter is None:
         count = sum(p.numel() for p in model.parameters())
-        return Description(f"{recipe.base.reference}, not wrapped", parameters_before=count, parameters_after=count)
+        return Description(
+            f"{recipe.base.reference}, not wrapped", parameters_before=count, parameters_after=count
+        )
     description: Description = plugins.adapter(recipe.adapter).describe(model)
     return description
 
@@ -188,7 +190,10 @@ def _rename(model: nn.Module, adapter: str) -> None:
     # timm publishes a model under its architecture's name, and that name would load the full-cost network.
     cfg = getattr(model, "pretrained_cfg", None)
     if cfg:
-        renamed = {**cfg, "architecture": storage.architecture_name(cfg.get("architecture") or "model", adapter)}
+        renamed = {
+            **cfg,
+            "architecture": storage.architecture_name(cfg.get("architecture") or "model", adapter),
+        }
         model.pretrained_cfg = model.default_cfg = renamed  # type: ignore[assignment]
 
 
@@ -253,7 +258,9 @@ def _check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, t
     others = {name: tuple(tensor.shape) for name, tensor in found.items()}
     if shapes == others:
         return
-    reshaped = [f"{n} is {others[n]}, not {shapes[n]}" for n in shapes if n in others and shapes[n] != others[n]]
+    reshaped = [
+        f"{n} is {others[n]}, not {shapes[n]}" for n in shapes if n in others and shapes[n] != others[n]
+    ]
     seen = [
         f"{label}: {_first(names)}"
         for label, names in (
@@ -263,7 +270,9 @@ def _check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, t
         )
         if names
     ]
-    raise ModelError(happened, "; ".join(seen) + ".", todo or "Load the folder that belongs to these weights.")
+    raise ModelError(
+        happened, "; ".join(seen) + ".", todo or "Load the folder that belongs to these weights."
+    )
 
 
 def _first(names: Iterable[str], limit: int = 3) -> str:

@@ -1,13 +1,14 @@
 """For authors of plugins: the contracts as functions that raise AssertionError, and models to try them on.
 
-    check_adapter    the seven points of the adapter contract, in their order
-    check_meter      what a meter's readings must be like
-    awake            a fresh network whose every block matters
+check_adapter    the seven points of the adapter contract, in their order
+check_meter      what a meter's readings must be like
+awake            a fresh network whose every block matters
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import pickle
 import tempfile
@@ -121,7 +122,7 @@ def _check_base_untouched(name: str, model: nn.Module, images: Tensor, options: 
     assert torch.equal(model(images), before), "1: wrap changed the outputs of the base"
 
 
-def _check_timm_api(model: nn.Module, retrofit: nn.Module, images: Tensor) -> None:
+def _check_timm_api(model: nn.Module, retrofit: Any, images: Tensor) -> None:
     for attribute in _TIMM_API:
         assert hasattr(retrofit, attribute), f"4: the retrofit has no {attribute}"
     added = [key for key in retrofit.state_dict() if key not in model.state_dict()]
@@ -132,8 +133,10 @@ def _check_timm_api(model: nn.Module, retrofit: nn.Module, images: Tensor) -> No
     assert str(describe(retrofit)).count("\n") > 0, "4: describe says nothing"
     features = retrofit.forward_features(images)
     logits = retrofit.forward_head(features)
-    assert (logits - retrofit(images)).abs().max() <= 1e-4 * logits.abs().max(), "4: head(features) is not forward"
-    final, intermediates = retrofit.forward_intermediates(images)
+    assert (logits - retrofit(images)).abs().max() <= 1e-4 * logits.abs().max(), (
+        "4: head(features) is not forward"
+    )
+    _, intermediates = retrofit.forward_intermediates(images)
     infos = retrofit.feature_info
     assert len(intermediates) == len(infos), "4: forward_intermediates and feature_info disagree"
     for feature, info in zip(intermediates, infos, strict=True):
@@ -145,9 +148,9 @@ def _check_timm_api(model: nn.Module, retrofit: nn.Module, images: Tensor) -> No
     assert other(images).shape == (len(images), 7), "4: reset_classifier has no effect"
 
 
-def _check_errors(name: str, model: nn.Module, misfit: str, retrofit: nn.Module) -> None:
+def _check_errors(name: str, model: nn.Module, misfit: str, retrofit: Any) -> None:
     _refused(ModelError, "5: wrapping twice", lambda: wrap(retrofit, name))
-    unknown = {"no_such_option": 1}
+    unknown: dict[str, Any] = {"no_such_option": 1}
     _refused(OptionError, "5: an unknown option", lambda: wrap(model, name, **unknown))
     other = open_model(misfit, pretrained=False)
     kinds = [type(m) for m in other.modules()]
@@ -165,7 +168,7 @@ def _refused(kind: type[GreenadaptError], what: str, call: Any) -> None:
     raise AssertionError(f"{what} was accepted")
 
 
-def _check_storage(retrofit: nn.Module, images: Tensor, folder: Path) -> None:
+def _check_storage(retrofit: Any, images: Tensor, folder: Path) -> None:
     import timm
     import torch
 
@@ -184,7 +187,7 @@ def _check_storage(retrofit: nn.Module, images: Tensor, folder: Path) -> None:
     _refused(RecipeError, "6: a recipe of a newer version", lambda: load(folder))
 
 
-def _check_copies(retrofit: nn.Module, images: Tensor) -> None:
+def _check_copies(retrofit: Any, images: Tensor) -> None:
     import torch
 
     expected = retrofit(images)
@@ -201,12 +204,14 @@ def _check_copies(retrofit: nn.Module, images: Tensor) -> None:
     half = copy.deepcopy(retrofit).half()(images.half())
     assert half.dtype == torch.float16, "7: .half() has no effect"
     assert half.isfinite().all(), "7: .half() gives no numbers"
-    last = copy.deepcopy(retrofit).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = copy.deepcopy(retrofit).to(memory_format=torch.channels_last)
     channels_last = last(images.to(memory_format=torch.channels_last))
-    assert torch.allclose(channels_last, expected, rtol=1e-3, atol=1e-3), "7: channels_last changes the logits"
+    assert torch.allclose(channels_last, expected, rtol=1e-3, atol=1e-3), (
+        "7: channels_last changes the logits"
+    )
 
 
-def _check_threads(retrofit: nn.Module, images: Tensor) -> None:
+def _check_threads(retrofit: Any, images: Tensor) -> None:
     import torch
 
     batches = [images.roll(shift, 0) for shift in range(8)]
@@ -226,7 +231,7 @@ def _check_threads(retrofit: nn.Module, images: Tensor) -> None:
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5), "7: concurrent calls disturb each other"
 
 
-def _check_recomputation(retrofit: nn.Module, images: Tensor) -> None:
+def _check_recomputation(retrofit: Any, images: Tensor) -> None:
     import torch
 
     gradients = []
@@ -262,7 +267,7 @@ def check_meter(meter: Meter, readings: int = 20) -> None:
     assert info.scope, "the meter does not say what its joules cover"
     taken = [meter.read() for _ in range(readings)]
     assert all(isinstance(joules, float) for joules in taken), "a reading is no float"
-    assert all(a <= b for a, b in zip(taken, taken[1:], strict=False)), "the counter fell"
+    assert all(a <= b for a, b in itertools.pairwise(taken)), "the counter fell"
     meter.close()
     try:
         meter.read()

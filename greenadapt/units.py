@@ -67,12 +67,19 @@ def prefix_of(value: float) -> tuple[float, str]:
 
 def significant(value: float, digits: int = 3) -> str:
     """A number with that many significant digits and no exponent: 1234.5 gives "1230"."""
+    if value == 0:
+        return "0"
     rounded = float(f"{value:.{digits}g}")
     whole = len(str(int(abs(rounded)))) if abs(rounded) >= 1 else 0
-    if whole == 0 and rounded != 0:
+    if whole == 0:
         return (
             f"{value:.{digits}g}"
             if abs(rounded) < 1e-4
             else f"{rounded:.{digits + 4}f}".rstrip("0").rstrip(".")
         )
     return f"{rounded:.{max(0, digits - whole)}f}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Like `significant`, with its sign always: 12.34 gives "+12.3"."""
+    return f"{'-' if value < 0 else '+'}{significant(abs(value), digits)}"

@@ -54,7 +54,10 @@ def test_config_object_is_as_good_as_a_name():
     from greenadapt.adapters.biglittle.config import BigLittleConfig
 
     model = awake("cifar_resnet14")
-    assert greenadapt.recipe_of(greenadapt.wrap(model, BigLittleConfig(alpha=4))).options == {"alpha": 4, "beta": 4}
+    assert greenadapt.recipe_of(greenadapt.wrap(model, BigLittleConfig(alpha=4))).options == {
+        "alpha": 4,
+        "beta": 4,
+    }
 
 
 def test_architecture_of_a_retrofit_is_not_the_base(tmp_path):

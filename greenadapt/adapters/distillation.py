@@ -56,7 +56,11 @@ class Distillation:
     """
 
     def __init__(
-        self, model: nn.Module, teacher: nn.Module | None = None, weight: float = 0.5, temperature: float = 4.0
+        self,
+        model: nn.Module,
+        teacher: nn.Module | None = None,
+        weight: float = 0.5,
+        temperature: float = 4.0,
     ) -> None:
         if teacher is not None and teacher.num_classes != model.num_classes:
             raise ModelError(

@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 from greenadapt.errors import ModelError
 
-_SHORTCUT_ATTRIBUTE = {"BasicBlock": "downsample", "Bottleneck": "downsample", "CifarBasicBlock": "downsample"}
+_SHORTCUT_ATTRIBUTE = {
+    "BasicBlock": "downsample",
+    "Bottleneck": "downsample",
+    "CifarBasicBlock": "downsample",
+}
 """Attribute of the shortcut by class name: timm's and torchvision's ResNet blocks and those of our zoo."""
 
 

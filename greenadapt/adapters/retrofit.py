@@ -6,12 +6,11 @@ subclass of what it was. The subclass is made on the fly, so a pickle names its 
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
-Module = TypeVar("Module", bound=nn.Module)
+_CLASSES: dict[tuple[type, type], type[nn.Module]] = {}
 
 
 class Retrofit:
@@ -31,9 +30,11 @@ def become(module: nn.Module, mixin: type[Retrofit]) -> nn.Module:
     return module
 
 
-@lru_cache(maxsize=None)
 def retrofit_class(mixin: type[Retrofit], base: type[nn.Module]) -> type[nn.Module]:
     """The class with these two parents; asked for twice, it is the same class."""
+    made = _CLASSES.get((mixin, base))
+    if made is not None:
+        return made
     name = f"{mixin.__name__}{base.__name__}"
     members = {
         "__doc__": f"{base.__name__} retrofitted by {mixin.__module__}.{mixin.__name__}.",
@@ -41,7 +42,8 @@ def retrofit_class(mixin: type[Retrofit], base: type[nn.Module]) -> type[nn.Modu
         "retrofit_mixin": mixin,
         "retrofit_base": base,
     }
-    return type(name, (mixin, base), members)
+    # Threads that race here all get the class that was first.
+    return _CLASSES.setdefault((mixin, base), type(name, (mixin, base), members))
 
 
 def _bare(mixin: type[Retrofit], base: type[nn.Module]) -> nn.Module:

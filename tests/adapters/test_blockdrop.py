@@ -127,7 +127,9 @@ def test_policy_runs_for_features_and_intermediates_too():
     torch.manual_seed(3)
     images = torch.randn(8, 3, 32, 32)
     table = model.greenadapt_paths(images)
-    assert 1 < len(table.unique(dim=0)), "the policy must tell the images apart for this test to mean anything"
+    assert 1 < len(table.unique(dim=0)), (
+        "the policy must tell the images apart for this test to mean anything"
+    )
     logits = model(images)
     torch.testing.assert_close(model.forward_head(model.forward_features(images)), logits)
     final, features = model.forward_intermediates(images)
@@ -157,7 +159,14 @@ def test_fixed_paths_keep_as_many_as_asked(policy, blocks):
 
 @pytest.mark.parametrize(
     "options",
-    [{"keep": 0}, {"keep": 1.2}, {"policy": "best"}, {"execution": "fast"}, {"policy_downscale": 0}, {"policy_net": "x"}],
+    [
+        {"keep": 0},
+        {"keep": 1.2},
+        {"policy": "best"},
+        {"execution": "fast"},
+        {"policy_downscale": 0},
+        {"policy_net": "x"},
+    ],
 )
 def test_options_out_of_range(options):
     with pytest.raises(greenadapt.GreenadaptError) as raised:

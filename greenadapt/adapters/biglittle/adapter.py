@@ -43,18 +43,19 @@ class BigLittleAdapter:
         """
         family = family_of(model)
         _check_widths(model, family, config)
+        network: Any = model
         first = next(model.parameters())
         inherited = sum(p.numel() for p in model.parameters())
-        if isinstance(getattr(model, "maxpool", None), nn.MaxPool2d):
-            model.maxpool = BigLittleStem(_width(model.layer1[0], "in"), config.alpha)  # type: ignore[index]
+        if isinstance(getattr(network, "maxpool", None), nn.MaxPool2d):
+            network.maxpool = BigLittleStem(_width(network.layer1[0], "in"), config.alpha)
         for name, stride in family.fusion_strides.items():
             setattr(model, name, _converted(getattr(model, name), stride, family, config))
         model.to(first.device, first.dtype)
-        for info in model.feature_info:
-            info["reduction"] = family.reductions.get(info["module"], info["reduction"])  # type: ignore[index,call-overload]
+        for info in network.feature_info:
+            info["reduction"] = family.reductions.get(info["module"], info["reduction"])
         become(model, BigLittle)
-        model.greenadapt_config = config  # type: ignore[assignment]
-        model.greenadapt_inherited = inherited  # type: ignore[assignment]
+        network.greenadapt_config = config
+        network.greenadapt_inherited = inherited
         return model
 
     def describe(self, model: nn.Module) -> Description:
@@ -71,7 +72,7 @@ class BigLittleAdapter:
                 f"+ {name}: big {blocks - 1} blocks of {out} channels at half resolution, little {little} "
                 f"block(s) of {thin} channels, fusion 1 block of stride {stride}",
             ]
-        after = sum(p.numel() for p in model.parameters())  # type: ignore[attr-defined]
+        after = sum(p.numel() for p in model.parameters())
         return Description(
             title=f"{type(model).retrofit_base.__name__} as Big-Little Net, {model.greenadapt_config}",
             changes=changes,

@@ -25,7 +25,9 @@ class Branches(nn.Module):
         act: Activation after the addition.
     """
 
-    def __init__(self, big: nn.Sequential, little: nn.Sequential, width: int, out: int, act: nn.Module) -> None:
+    def __init__(
+        self, big: nn.Sequential, little: nn.Sequential, width: int, out: int, act: nn.Module
+    ) -> None:
         super().__init__()
         self.big = big
         self.little = little

@@ -7,7 +7,7 @@ block ends; how an inherited block is made to halve; what a thin block beside it
 from __future__ import annotations
 
 import copy
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
@@ -20,9 +20,9 @@ from greenadapt.zoo.cifar_resnet import SHORTCUTS, CifarBasicBlock, CifarResNet
 class Family(Protocol):
     """A kind of network that the Big-Little rule fits."""
 
-    fusion_strides: dict[str, int]
+    fusion_strides: ClassVar[dict[str, int]]
     """Stages to convert, in order, and the stride of each one's fusion block."""
-    reductions: dict[str, int]
+    reductions: ClassVar[dict[str, int]]
     """By which factor the image has shrunk after each stage of the converted network."""
 
     def check(self, model: nn.Module) -> str | None:
@@ -56,7 +56,9 @@ class TimmResNets:
 
     def halve(self, block: nn.Module) -> nn.Module:
         """Stride 2 on the first 3x3 convolution; the shortcut is averaged, then projected if it was."""
-        spatial = next(m for m in (block.conv1, block.conv2) if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3))
+        spatial = next(
+            m for m in (block.conv1, block.conv2) if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)
+        )
         spatial.stride = (2, 2)
         pool = nn.AvgPool2d(3, 2, 1)
         projection = shortcut_of(block)
@@ -72,10 +74,13 @@ class TimmResNets:
 
     def thin(self, block: nn.Module, inputs: int, outputs: int) -> nn.Module:
         """Built by the block's own class, with a projection where the widths differ."""
-        kind = type(block)
+        kind: Any = type(block)
         projection = conv_norm(inputs, outputs, 1) if inputs != outputs else None
         made: nn.Module = kind(
-            inputs, outputs // kind.expansion, downsample=projection, act_layer=type(block.act1)  # type: ignore[operator]
+            inputs,
+            outputs // kind.expansion,
+            downsample=projection,
+            act_layer=type(block.act1),
         )
         return _initialised(made)
 
@@ -126,7 +131,12 @@ def family_of(model: nn.Module) -> Family:
             "Choose a ResNet: greenadapt models list 'resnet*'.",
         )
     why_not = family.check(model) or next(
-        (f"{name} has fewer than two blocks" for name in family.fusion_strides if len(getattr(model, name)) < 2), None
+        (
+            f"{name} has fewer than two blocks"
+            for name in family.fusion_strides
+            if len(getattr(model, name)) < 2
+        ),
+        None,
     )
     if why_not is not None:
         raise ModelError(
@@ -147,7 +157,8 @@ def without_last_activation(block: nn.Module) -> nn.Module:
 def last_activation(block: nn.Module) -> nn.Module:
     """A copy of the block's last activation."""
     last = max(name for name, _ in block.named_children() if name.startswith("act"))
-    return copy.deepcopy(getattr(block, last))
+    activation: nn.Module = copy.deepcopy(getattr(block, last))
+    return activation
 
 
 def _initialised(block: nn.Module) -> nn.Module:

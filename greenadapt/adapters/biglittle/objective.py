@@ -28,7 +28,7 @@ class BigLittleObjective(Distillation):
         self.name = f"biglittle {self.name}"
 
     def prepare(self, loader: DataLoader[Any]) -> None:
-        """Re-estimates every batch norm, fits those on the stem's identity path, and what comes after them."""
+        """Re-estimates every norm, fits those on the stem's identity path, and those after them again."""
         reestimate_norms(self.model, loader)
         for stem in (m for m in self.model.modules() if isinstance(m, BigLittleStem)):
             for norm in stem.calibrated_norms():

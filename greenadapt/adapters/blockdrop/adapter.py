@@ -96,34 +96,42 @@ class BlockDropAdapter:
         blocks = residual_blocks(model)
         policy = path = None
         if config.keep == 1.0 or config.policy != "learned":
-            path = fixed_path("first" if config.keep == 1.0 else config.policy, len(blocks), config.keep, config.seed)
+            path = fixed_path(
+                "first" if config.keep == 1.0 else config.policy, len(blocks), config.keep, config.seed
+            )
         else:
             channels, size, _ = input_shape(model)
             policy = Policy(len(blocks), channels, size, config.policy_net, config.policy_downscale)
             first = next(model.parameters())
             policy.to(first.device, first.dtype)
         _gate(blocks)
-        become(model, BlockDrop)
-        model.greenadapt_config = config  # type: ignore[assignment]
-        model.greenadapt_path = path  # type: ignore[assignment]
-        model.greenadapt_policy = policy
+        retrofit: Any = become(model, BlockDrop)
+        retrofit.greenadapt_config = config
+        retrofit.greenadapt_path = path
+        retrofit.greenadapt_policy = policy
         return model
 
     def describe(self, model: nn.Module) -> Description:
         """Every block, what its shortcut is, and whether it is kept."""
         assert isinstance(model, BlockDrop)
         # The policy has residual blocks too; they are not gated.
-        blocks = [b for b in residual_blocks(model) if isinstance(b.module, Gated)]  # type: ignore[arg-type]
+        blocks = [b for b in residual_blocks(model) if isinstance(b.module, Gated)]
         path = model.greenadapt_path
-        kept: Sequence[float | None] = [None] * len(blocks) if path is None else [float(keep) for keep in path]
+        kept: Sequence[float | None] = (
+            [None] * len(blocks) if path is None else [float(keep) for keep in path]
+        )
         policy = model.greenadapt_policy
-        after = sum(p.numel() for p in model.parameters())  # type: ignore[attr-defined]
+        after = sum(p.numel() for p in model.parameters())
         own = 0 if policy is None else sum(p.numel() for p in policy.parameters())
         base = type(model).retrofit_base.__name__
         return Description(
             title=f"{base} with BlockDrop, {model.greenadapt_config}",
             changes=[_change(block, keep) for block, keep in zip(blocks, kept, strict=True)]
-            + ([] if policy is None else [f"+ greenadapt_policy: {type(policy.net).__name__}, {own:,} parameters"]),
+            + (
+                []
+                if policy is None
+                else [f"+ greenadapt_policy: {type(policy.net).__name__}, {own:,} parameters"]
+            ),
             blocks=[
                 Block(block.name, block.shortcut, droppable=True, kept=keep)
                 for block, keep in zip(blocks, kept, strict=True)
@@ -139,7 +147,7 @@ class BlockDropAdapter:
 
         assert isinstance(model, BlockDrop)
         if model.greenadapt_policy is None:
-            return Distillation(model, teacher)  # type: ignore[arg-type]
+            return Distillation(model, teacher)
         return BlockDropObjective(model, teacher, epochs)
 
 

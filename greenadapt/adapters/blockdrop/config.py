@@ -42,15 +42,21 @@ class BlockDropConfig:
         """Refuse what cannot be run."""
         if not 0 < self.keep <= 1:
             raise OptionError(
-                "keep is out of range.", f"keep={self.keep}", "Use more than 0 and at most 1, such as keep=0.6."
+                "keep is out of range.",
+                f"keep={self.keep}",
+                "Use more than 0 and at most 1, such as keep=0.6.",
             )
         for name, value, known in (
             ("policy", self.policy, POLICIES),
             ("execution", self.execution, EXECUTIONS),
         ):
             if value not in known:
-                raise OptionError(f"{name} is not known.", f"{name}={value!r}", f"Use one of: {', '.join(known)}.")
+                raise OptionError(
+                    f"{name} is not known.", f"{name}={value!r}", f"Use one of: {', '.join(known)}."
+                )
         if self.policy_downscale < 1:
             raise OptionError(
-                "policy_downscale is out of range.", f"policy_downscale={self.policy_downscale}", "Use 1, 2 or 4."
+                "policy_downscale is out of range.",
+                f"policy_downscale={self.policy_downscale}",
+                "Use 1, 2 or 4.",
             )

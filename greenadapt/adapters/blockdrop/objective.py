@@ -136,7 +136,7 @@ class BlockDropObjective:
         }
 
     def _blocks(self) -> int:
-        return self.policy.net.num_classes  # type: ignore[return-value]
+        return int(self.policy.net.num_classes)
 
     def _set_modes(self) -> None:
         self.network.train(self.joint)

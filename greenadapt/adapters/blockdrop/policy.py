@@ -10,6 +10,8 @@ resolution ResNet-8 costs 30 % of a ResNet-20.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,6 +37,8 @@ class Policy(nn.Module):
         OptionError: timm does not know the network.
     """
 
+    net: Any
+
     def __init__(self, blocks: int, channels: int, size: int, net: str = "auto", downscale: int = 2) -> None:
         super().__init__()
         import timm
@@ -45,11 +49,13 @@ class Policy(nn.Module):
             net = "cifar_resnet8" if size <= _SMALL_IMAGE else "policy_resnet10"
         if not timm.is_model(net):
             raise OptionError(
-                "The policy's network is not known.", f"policy_net={net!r}", "Use a timm name, such as 'resnet10t'."
+                "The policy's network is not known.",
+                f"policy_net={net!r}",
+                "Use a timm name, such as 'resnet10t'.",
             )
         self.downscale = downscale
         self.net = timm.create_model(net, num_classes=blocks, in_chans=channels)
-        head = self.net.get_classifier()
+        head: Any = self.net.get_classifier()
         nn.init.zeros_(head.weight)
         nn.init.constant_(head.bias, _OPEN_BIAS)
 

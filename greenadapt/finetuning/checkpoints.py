@@ -1,4 +1,4 @@
-"""Where a training stands after an epoch, on disk: tensors, numbers and text, so that no pickle is trusted."""
+"""Where a training stands after an epoch, on disk: tensors, numbers and text; no pickle is trusted."""
 
 from __future__ import annotations
 
@@ -38,18 +38,24 @@ def read(path: str | Path, settings: str) -> dict[str, Any]:
 
     if not Path(path).is_file():
         raise TrainingError(
-            "There is no training to resume.", f"{path} does not exist.", "Start it without resume (--resume)."
+            "There is no training to resume.",
+            f"{path} does not exist.",
+            "Start it without resume (--resume).",
         )
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         theirs = json.loads(state["settings"])
     except Exception as error:  # torch.load raises whatever the broken file provokes
         raise TrainingError(
-            f"The checkpoint {path} cannot be read.", f"{type(error).__name__}: {error}", "Start again without it."
+            f"The checkpoint {path} cannot be read.",
+            f"{type(error).__name__}: {error}",
+            "Start again without it.",
         ) from error
     ours = json.loads(settings)
     if theirs != ours:
-        changed = [f"{name} {theirs.get(name)} => {ours[name]}" for name in ours if theirs.get(name) != ours[name]]
+        changed = [
+            f"{name} {theirs.get(name)} => {ours[name]}" for name in ours if theirs.get(name) != ours[name]
+        ]
         raise TrainingError(
             "The checkpoint belongs to a training with other settings.",
             ", ".join(changed) + ".",

@@ -1,0 +1,125 @@
+"""One pass over all images: what each network gets right, what it computes, which blocks it runs.
+
+All networks see each batch before the next is loaded, so that their hits belong to the same images in
+the same order. Multiply-accumulates are counted on what is executed (torch's `FlopCounterMode`, which
+counts convolutions and matrix products), so that a skipped block counts nothing and a policy counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from greenadapt.errors import DataError
+from greenadapt.profile import Execution, Quality
+from greenadapt.statistics import pack_hits, wilson
+from greenadapt.auditing.trials import Progress
+from greenadapt.auditing.workload import Workload, tensor_bytes
+
+_PATHS_KEPT = 32
+_FLOPS_PER_MAC = 2
+
+
+@dataclass
+class Tally:
+    """What one network did on the images so far."""
+
+    hits: list[bool] = field(default_factory=list)
+    images: int = 0
+    flops: int = 0
+    paths: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def macs_per_image(self) -> float | None:
+        """Multiply-accumulates per image, as executed; None if nothing could be counted."""
+        return self.flops / _FLOPS_PER_MAC / self.images if self.flops and self.images else None
+
+    @property
+    def execution(self) -> Execution | None:
+        """Which blocks the images took; None for a network that always runs the same."""
+        if not self.paths:
+            return None
+        kept = sum(path.count("1") * images for path, images in self.paths.items())
+        return Execution(
+            blocks=len(next(iter(self.paths))),
+            blocks_kept_mean=kept / self.images,
+            paths=len(self.paths),
+            path_shares={path: n / self.images for path, n in self.paths.most_common(_PATHS_KEPT)},
+        )
+
+    def quality(self, dataset: str, fingerprint: str) -> Quality:
+        """Top-1 accuracy with its interval, and the map of hits."""
+        low, high = wilson(sum(self.hits), len(self.hits))
+        return Quality(
+            dataset=dataset,
+            fingerprint=fingerprint,
+            images=len(self.hits),
+            hits=pack_hits(self.hits),
+            top1=sum(self.hits) / len(self.hits),
+            top1_low=low,
+            top1_high=high,
+        )
+
+
+def accuracy_pass(
+    models: Mapping[str, nn.Module], workload: Workload, progress: Progress
+) -> tuple[dict[str, Tally], str]:
+    """Runs every network over all images once.
+
+    Args:
+        models: Ready copies, not compiled.
+        workload: The images; random ones are run through for the counts alone, without labels.
+        progress: Told of every batch.
+
+    Returns:
+        A tally per network, and a digest of images and labels.
+
+    Raises:
+        DataError: A label that a network has no class for.
+    """
+    tallies = {name: Tally() for name in models}
+    digest = hashlib.sha256()
+    if workload.data is None:
+        for name, model in models.items():
+            _take(model, workload.pool(model)[0], tallies[name])
+        return tallies, digest.hexdigest()
+    for images, labels in workload.batches():
+        done = next(iter(tallies.values())).images
+        progress(f"accuracy on {workload.name}", done / len(workload) if len(workload) else 0.0)
+        digest.update(tensor_bytes(images))
+        digest.update(tensor_bytes(labels))
+        placed = workload.placed(images)
+        for name, model in models.items():
+            predictions = _take(model, placed, tallies[name])
+            _check_labels(labels, predictions.shape[1], name)
+            tallies[name].hits += (predictions.argmax(1).cpu() == labels).tolist()
+    return tallies, digest.hexdigest()
+
+
+def _take(model: nn.Module, images: Tensor, tally: Tally) -> Tensor:
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            outputs: Tensor = model(images)
+        paths_of = getattr(model, "greenadapt_paths", None)
+        if paths_of is not None:
+            tally.paths.update(
+                "".join("1" if kept else "0" for kept in path) for path in paths_of(images).tolist()
+            )
+    tally.flops += int(counter.get_total_flops())
+    tally.images += len(images)
+    return outputs.float()
+
+
+def _check_labels(labels: Tensor, classes: int, name: str) -> None:
+    if labels.numel() and (int(labels.max()) >= classes or int(labels.min()) < 0):
+        raise DataError(
+            f"The labels do not fit {name}.",
+            f"They go from {int(labels.min())} to {int(labels.max())}; the network has {classes} classes.",
+            "Use the data that the network was trained for.",
+        )

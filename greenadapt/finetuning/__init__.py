@@ -1,0 +1,186 @@
+"""The training loop, on accelerate: win back the accuracy that a retrofit cost, or train from scratch.
+
+    prepare ─> epoch 0 ─> checkpoint ─> epoch 1 ─> checkpoint ─> ... ─> Training, added to the recipe
+                  └ per batch: objective.loss, backward, step; learning rate: warm-up, then cosine to 0
+
+What is minimised is the adapter's own affair (`greenadapt.interfaces.Objective`). A training is a function
+of its seed: one that was interrupted resumes at the last whole epoch and ends as it would have ended.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from greenadapt import plugins
+from greenadapt.errors import MissingExtraError, TrainingError
+from greenadapt.finetuning import loop
+from greenadapt.finetuning.loop import Progress, Run, Settings
+from greenadapt.finetuning.loop import evaluate as evaluate
+from greenadapt.inspection import input_shape
+from greenadapt.interfaces import Objective
+from greenadapt.models import recipe_of
+from greenadapt.recipe import Training
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import nn
+
+
+def finetune(
+    model: nn.Module,
+    train: Any,
+    *,
+    val: Any = None,
+    teacher: nn.Module | None = None,
+    epochs: int = 5,
+    batch_size: int = 128,
+    learning_rate: float | None = None,
+    weight_decay: float = 5e-4,
+    seed: int = 0,
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    device: str = "auto",
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    meter: str | None = "auto",
+    progress: Progress | None = None,
+) -> Training:
+    """Trains a model in place and reports what it took, joules included.
+
+    Args:
+        model: A retrofit or a plain network; its recipe gains an entry.
+        train: A dataset of `greenadapt.open_data`, or a DataLoader of (images [B, C, H, W], labels [B]).
+        val: Likewise, for the top-1 after each epoch.
+        teacher: A frozen network to learn from as well, usually the one that was wrapped.
+        epochs: Passes over the training data.
+        batch_size: Images per step; a DataLoader's own is used instead.
+        learning_rate: The highest; None for the objective's own.
+        weight_decay: For weights of two and more dimensions.
+        seed: For the order of the data, augmentation and sampled policies.
+        precision: "bf16" and "fp16" run the network under autocast.
+        device: A torch device, or "auto".
+        checkpoint: File that is written after every epoch, for `resume`.
+        resume: Go on from the checkpoint.
+        meter: Which instrument reads the joules spent, "auto", or None for no reading.
+        progress: Called with a message and the fraction done; a message ending in "…" is a passing one.
+
+    Raises:
+        DataError: The images' channels or classes do not fit the model.
+        TrainingError: The loss is no number, or the checkpoint belongs to another training.
+        MissingExtraError: accelerate is not installed.
+    """
+    settings = Settings(epochs, batch_size, learning_rate, weight_decay, seed, precision)
+    for data in (train, val):
+        if hasattr(data, "check_fits"):
+            data.check_fits(model.num_classes, input_shape(model)[0])
+    run = _prepare(model, train, val, teacher, settings, device, progress or loop.silent)
+    first = loop.restore(run, checkpoint) if resume and checkpoint else 0
+    if first == 0:
+        run.objective.prepare(run.loader)
+    with _metered(meter, device) as window:
+        for epoch in range(first, epochs):
+            run.curve.append(loop.run_epoch(run, train, epoch))
+            if checkpoint is not None:
+                loop.save(run, checkpoint, epoch + 1)
+    model.eval()
+    training = _record(run, train, teacher, None if first else window)
+    recipe = recipe_of(model)
+    weights = "trained" if recipe.base.weights == "random" else recipe.base.weights
+    model.greenadapt_recipe = recipe.model_copy(  # type: ignore[assignment]
+        update={
+            "training": [*recipe.training, training],
+            "base": recipe.base.model_copy(update={"weights": weights}),
+            "data_mean": _listed(train, "mean"),
+            "data_std": _listed(train, "std"),
+        }
+    )
+    return training
+
+
+def _prepare(
+    model: nn.Module,
+    train: Any,
+    val: Any,
+    teacher: nn.Module | None,
+    settings: Settings,
+    device: str,
+    progress: Progress,
+) -> Run:
+    import torch
+
+    accelerator = _accelerator(settings.precision, device)
+    torch.manual_seed(settings.seed)
+    model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if teacher is not None:
+        teacher.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    objective = _objective(model, teacher, settings.epochs)
+    loader = loop.loader_of(train, settings.batch_size, shuffle=True, seed=settings.seed)
+    optimizer = accelerator.prepare(objective.optimizer(settings.learning_rate, settings.weight_decay))
+    steps = settings.epochs * len(loader)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, lambda step: loop.factor(step, steps))
+    val_loader = None if val is None else loop.loader_of(val, settings.batch_size)
+    return Run(model, objective, settings, accelerator, optimizer, scheduler, loader, val_loader, progress)
+
+
+def _accelerator(precision: str, device: str) -> Accelerator:
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise MissingExtraError("finetune", "train") from error
+    accelerator = Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision, cpu=device.startswith("cpu") or None
+    )
+    if accelerator.num_processes > 1:
+        raise TrainingError(
+            "finetune runs in one process.",
+            f"It was launched as {accelerator.num_processes}.",
+            "Start it with python, not with accelerate launch or torchrun.",
+        )
+    return accelerator
+
+
+def _objective(model: nn.Module, teacher: nn.Module | None, epochs: int) -> Objective:
+    adapter = recipe_of(model).adapter
+    if adapter is not None:
+        objective: Objective = plugins.adapter(adapter).objective(model, teacher, epochs)
+        return objective
+    from greenadapt.adapters.distillation import Distillation
+
+    return Distillation(model, teacher)
+
+
+def _metered(meter: str | None, device: str) -> AbstractContextManager[Any]:
+    if meter is None:
+        return nullcontext()
+    from greenadapt.auditing import window
+
+    return window(meter=meter, device=device)
+
+
+def _record(run: Run, train: Any, teacher: nn.Module | None, window: Any) -> Training:
+    groups = run.optimizer.param_groups
+    data = getattr(train, "dataset", train)
+    return Training(
+        dataset=getattr(data, "name", type(data).__name__),
+        images=len(data),
+        epochs=run.settings.epochs,
+        batch_size=run.loader.batch_size or run.settings.batch_size,
+        learning_rate=max(group["initial_lr"] for group in groups),
+        weight_decay=run.settings.weight_decay,
+        optimizer=type(run.optimizer.optimizer).__name__,
+        seed=run.settings.seed,
+        precision=run.settings.precision,
+        objective=run.objective.name,
+        teacher=None if teacher is None else recipe_of(teacher).base.reference,
+        seconds=run.seconds,
+        joules=getattr(window, "joules", None),
+        energy_kind=getattr(window, "kind", None) if getattr(window, "joules", None) is not None else None,
+        val_top1=run.curve[-1].get("val_top1") if run.curve else None,
+        curve=run.curve,
+    )
+
+
+def _listed(data: Any, name: str) -> list[float] | None:
+    values = getattr(getattr(data, "dataset", data), name, None)
+    return None if values is None else [float(value) for value in values]

@@ -1,0 +1,203 @@
+"""One training under way: its parts, an epoch, a step, the learning rate, and where it can resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from greenadapt.errors import OptionError, TrainingError
+from greenadapt.finetuning import checkpoints
+from greenadapt.interfaces import Objective
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import nn
+    from torch.utils.data import DataLoader
+
+Progress = Callable[[str, float], None]
+_WARMUP_FRACTION = 0.05
+_SECONDS_BETWEEN_MESSAGES = 0.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training depends on besides model and data; a checkpoint resumes only under the same."""
+
+    epochs: int = 5
+    batch_size: int = 128
+    learning_rate: float | None = None
+    weight_decay: float = 5e-4
+    seed: int = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise OptionError(
+                    f"{name} is out of range.", f"{name}={getattr(self, name)}", "Use 1 or more."
+                )
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise OptionError(
+                "The learning rate is out of range.",
+                f"learning_rate={self.learning_rate}",
+                "Use more than 0.",
+            )
+
+
+@dataclass
+class Run:
+    """A training under way."""
+
+    model: nn.Module
+    objective: Objective
+    settings: Settings
+    accelerator: Accelerator
+    optimizer: Any
+    scheduler: Any
+    loader: DataLoader[Any]
+    val_loader: DataLoader[Any] | None
+    progress: Progress
+    curve: list[dict[str, float]] = field(default_factory=list)
+    seconds_before: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been training, earlier sittings included."""
+        return self.seconds_before + time.monotonic() - self.started
+
+
+def loader_of(data: Any, batch_size: int, shuffle: bool = False, seed: int = 0) -> DataLoader[Any]:
+    """A loader of data that make their own; a DataLoader is used as it is."""
+    loader: DataLoader[Any] = (
+        data.loader(batch_size, shuffle=shuffle, seed=seed) if hasattr(data, "loader") else data
+    )
+    return loader
+
+
+def factor(step: int, steps: int) -> float:
+    """Learning rate as a fraction of the highest: a linear warm-up, then a half cosine to 0."""
+    warmup = max(1, int(steps * _WARMUP_FRACTION))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
+    """One pass over the training data.
+
+    Args:
+        run: The training.
+        train: The data that `run.loader` gives, told the epoch so that a resumed training sees the same.
+        epoch: Counted from 0.
+
+    Returns:
+        Means over the epoch of what the objective reports, and ``val_top1`` where there are such images.
+
+    Raises:
+        TrainingError: The loss is no number.
+    """
+    import torch
+
+    if hasattr(train, "set_epoch"):
+        train.set_epoch(epoch)
+    run.objective.begin_epoch(epoch)
+    sums: dict[str, float] = {}
+    images_seen, last_message = 0, 0.0
+    for step, (images, labels) in enumerate(run.loader):
+        images = images.to(run.accelerator.device, memory_format=torch.channels_last)
+        figures = _step(run, images, labels.to(run.accelerator.device), epoch)
+        images_seen += len(images)
+        for name, value in figures.items():
+            sums[name] = sums.get(name, 0.0) + value * len(images)
+        if time.monotonic() - last_message > _SECONDS_BETWEEN_MESSAGES:
+            last_message = time.monotonic()
+            fraction = (epoch + (step + 1) / len(run.loader)) / run.settings.epochs
+            run.progress(_message(run, epoch, {n: s / images_seen for n, s in sums.items()}) + " …", fraction)
+    means = {name: total / images_seen for name, total in sums.items()}
+    if run.val_loader is not None:
+        means["val_top1"] = evaluate(run.model, run.val_loader, run.accelerator)
+    run.progress(_message(run, epoch, means), (epoch + 1) / run.settings.epochs)
+    return means
+
+
+def _step(run: Run, images: Any, labels: Any, epoch: int) -> dict[str, float]:
+    with run.accelerator.autocast():
+        loss, figures = run.objective.loss(images, labels)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"The loss is no number ({value}) in epoch {epoch + 1}.",
+            ", ".join(f"{name} {figure:.4g}" for name, figure in figures.items()),
+            "Lower the learning rate or use fp32; the last checkpoint is kept as it was.",
+        )
+    run.optimizer.zero_grad()
+    run.accelerator.backward(loss)
+    run.optimizer.step()
+    run.scheduler.step()
+    return {"loss": value, **figures}
+
+
+def evaluate(model: nn.Module, loader: DataLoader[Any], accelerator: Accelerator | None = None) -> float:
+    """Fraction of a loader's images that the model classifies correctly, in eval mode and on its device."""
+    import torch
+
+    model.eval()
+    device = next(model.parameters()).device
+    autocast = accelerator.autocast if accelerator is not None else nullcontext
+    correct = seen = 0
+    with torch.inference_mode(), autocast():
+        for images, labels in loader:
+            logits = model(images.to(device, memory_format=torch.channels_last))
+            correct += int((logits.argmax(1).cpu() == labels).sum())
+            seen += len(labels)
+    return correct / seen
+
+
+def _message(run: Run, epoch: int, figures: dict[str, float]) -> str:
+    parts = [f"epoch {epoch + 1}/{run.settings.epochs}"]
+    for name, value in figures.items():
+        percent = name.endswith("top1")
+        parts.append(f"{name.replace('_', ' ')} {value * 100:.2f} %" if percent else f"{name} {value:.4g}")
+    return " · ".join(parts)
+
+
+def silent(message: str, fraction: float) -> None:
+    """The progress of a training that nobody watches."""
+
+
+def save(run: Run, path: str | Path, next_epoch: int) -> None:
+    """Writes the checkpoint that `restore` reads."""
+    checkpoints.write(
+        path,
+        {
+            "settings": json.dumps(asdict(run.settings)),
+            "next_epoch": next_epoch,
+            "model": run.model.state_dict(),
+            "optimizer": run.optimizer.optimizer.state_dict(),
+            "scheduler": run.scheduler.state_dict(),
+            "curve": json.dumps(run.curve),
+            "seconds": run.seconds,
+        },
+    )
+
+
+def restore(run: Run, path: str | Path) -> int:
+    """Puts a training back where its checkpoint was written, and returns the epoch that comes next.
+
+    Raises:
+        TrainingError: There is no checkpoint, or it belongs to a training with other settings.
+    """
+    state = checkpoints.read(path, json.dumps(asdict(run.settings)))
+    run.model.load_state_dict(state["model"])
+    run.optimizer.optimizer.load_state_dict(state["optimizer"])
+    run.scheduler.load_state_dict(state["scheduler"])
+    run.curve = json.loads(state["curve"])
+    run.seconds_before = state["seconds"]
+    return int(state["next_epoch"])
