@@ -53,7 +53,7 @@ def open_model(reference: str | Path, *, pretrained: bool = True, **model_args: 
         model.greenadapt_reference = f"{prefix}:{name}"  # type: ignore[assignment]
         return model
     model = source.open(name, pretrained, model_args)
-    base = Base(
+    base = getattr(model, "greenadapt_base", None) or Base(
         source=prefix,
         name=name,
         model_args={**getattr(model, "model_args", {}), **model_args},
@@ -243,7 +243,11 @@ def _inferred_recipe(model: nn.Module) -> Recipe:
 def _check_rebuilds(recipe: Recipe, state: dict[str, Any]) -> None:
     import torch
 
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            rebuilt = _rebuilt(recipe).state_dict()
+    except (RuntimeError, NotImplementedError):
+        # Some constructors compute with their tensors, which meta tensors do not have.
         rebuilt = _rebuilt(recipe).state_dict()
     _check_fit(
         rebuilt,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from greenadapt import plugins
+from greenadapt import plugins, storage
+from greenadapt.errors import ProfileError
+from greenadapt.publishers.rules import publishable_profile
 
 
 def publish(folder: str | Path, to: str = "profiles", *, dry_run: bool = False) -> str:
@@ -19,9 +21,18 @@ def publish(folder: str | Path, to: str = "profiles", *, dry_run: bool = False) 
         Where it now is.
 
     Raises:
-        PluginError: There is no such publisher.
+        OptionError: There is no such publisher.
         StorageError: There is nothing to publish, or the target cannot be written.
         ProfileError: The profile is not fit to be published.
     """
     name, _, target = to.partition(":")
-    return plugins.publisher(name).publish(Path(folder), target, dry_run)
+    publisher = plugins.publisher(name)
+    profile = publishable_profile(Path(folder))
+    found = storage.weights_sha256(storage.read_tensors(folder))
+    if found != profile.subject.weights_sha256:
+        raise ProfileError(
+            f"The profile in {folder} is not that of the model beside it.",
+            f"It was measured on weights {profile.subject.weights_sha256[:12]}…, here are {found[:12]}….",
+            f"Audit this model: greenadapt audit {folder} --out {Path(folder) / storage.PROFILE_FILE}",
+        )
+    return publisher.publish(Path(folder), target, dry_run)

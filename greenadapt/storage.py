@@ -13,6 +13,7 @@ Everything is first written under a temporary name beside its place and then ren
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -63,6 +64,23 @@ def write_bytes(path: Path | str, data: bytes) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def check_place(path: Path | str) -> Path:
+    """Finds out before the work, not after it, that a file can be written; makes nothing.
+
+    Args:
+        path: Where a file or a folder is to be written; what is missing of its parents can be made.
+
+    Raises:
+        StorageError: A parent is no folder, or may not be written.
+    """
+    path = Path(path)
+    parent = next(each for each in path.absolute().parents if each.exists())
+    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+        return path
+    seen = f"{parent} may not be written." if parent.is_dir() else f"{parent} is no folder."
+    raise StorageError(f"Cannot write {path}.", seen, "Choose a folder that you may write to.")
 
 
 def check_writable(folder: Path | str, overwrite: bool = False) -> Path:
@@ -192,6 +210,22 @@ def read_tensors(folder: Path | str) -> dict[str, Tensor]:
             f"{WEIGHTS_FILE}: {error}.",
             "Copy the folder again, or save the model again.",
         ) from error
+
+
+def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a state dict: name, type, shape and bytes of every tensor, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor_bytes(tensor))
+    return digest.hexdigest()
+
+
+def tensor_bytes(tensor: Tensor) -> bytes:
+    """The bytes of a tensor in the order of its elements."""
+    import torch
+
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 @contextmanager

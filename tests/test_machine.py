@@ -80,8 +80,8 @@ def test_the_load_of_others_leaves_out_our_own():
     before = machine.processor_time()
     if before is None:
         pytest.skip("this system does not tell")
-    end = time.perf_counter() + 0.5
-    while time.perf_counter() < end:
+    end = time.process_time() + 0.2
+    while time.process_time() < end:
         pass
     after = machine.processor_time()
     assert after is not None

@@ -26,16 +26,16 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from greenadapt.carbon import carbon_at, grid_of
-from greenadapt.errors import OptionError
 from greenadapt.auditing.instruments import Instrument, open_instrument
-from greenadapt.interfaces import AuditRequest
-from greenadapt.profile import Plan, Profile
 from greenadapt.auditing.stretches import Measurement as Measurement
 from greenadapt.auditing.stretches import Window as Window
 from greenadapt.auditing.stretches import measure as measure
 from greenadapt.auditing.stretches import window as window
 from greenadapt.auditing.trials import planned_seconds as planned_seconds
+from greenadapt.carbon import carbon_at, grid_of
+from greenadapt.errors import OptionError
+from greenadapt.interfaces import AuditRequest
+from greenadapt.profile import Plan, Profile
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,8 +94,8 @@ def run_audit(request: AuditRequest) -> list[Profile]:
         DataError: As `audit`.
         MeasurementError: As `audit`.
     """
-    from greenadapt.machine import resolve_device
     from greenadapt.auditing.session import Session
+    from greenadapt.machine import resolve_device
 
     for place in request.places:
         grid_of(place)

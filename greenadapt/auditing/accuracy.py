@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from greenadapt.auditing.trials import Progress
+from greenadapt.auditing.workload import Workload
 from greenadapt.errors import DataError
 from greenadapt.profile import Execution, Quality
 from greenadapt.statistics import pack_hits, wilson
-from greenadapt.auditing.trials import Progress
-from greenadapt.auditing.workload import Workload, tensor_bytes
+from greenadapt.storage import tensor_bytes
 
 _PATHS_KEPT = 32
 _FLOPS_PER_MAC = 2

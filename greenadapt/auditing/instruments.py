@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from greenadapt import plugins
-from greenadapt.meters import ticks
 from greenadapt.errors import GreenadaptError, MeasurementError
 from greenadapt.interfaces import Meter, MeterInfo
+from greenadapt.meters import ticks
 
 Step = Callable[[], object]
 _IN_FLIGHT = 8

@@ -7,19 +7,20 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 
 from greenadapt.auditing.accuracy import Tally, accuracy_pass
+from greenadapt.auditing.instruments import Instrument, Step
+from greenadapt.auditing.trials import Progress, Run, run_trials, warm_up
+from greenadapt.auditing.validity import judge
+from greenadapt.auditing.workload import Workload, check_runs, ready_copy, step_of
 from greenadapt.boards import BoardState, board_state
 from greenadapt.errors import ModelError
 from greenadapt.inspection import looks_untrained
-from greenadapt.auditing.instruments import Instrument, Step
 from greenadapt.interfaces import AuditRequest
 from greenadapt.machine import cores_of_others, describe_conditions, describe_machine, processor_time
 from greenadapt.models import recipe_of
 from greenadapt.profile import Idle, Method, Profile, Subject, Summary
 from greenadapt.recipe import Base, Recipe
 from greenadapt.statistics import summarize
-from greenadapt.auditing.trials import Progress, Run, run_trials, warm_up
-from greenadapt.auditing.validity import judge
-from greenadapt.auditing.workload import Workload, check_runs, ready_copy, step_of, weights_sha256
+from greenadapt.storage import weights_sha256
 
 _LOOKED, _WARMED = 0.15, 0.3
 Weights = Literal["pretrained", "trained", "random"]
@@ -142,7 +143,7 @@ class Session:
             name=name,
             reference=reference_of(model, recipe),
             recipe=recipe,
-            weights_sha256=weights_sha256(model),
+            weights_sha256=weights_sha256(model.state_dict()),
             weights="trained" if recipe.training else recipe.base.weights,
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             macs_per_image=self._tallies[name].macs_per_image,

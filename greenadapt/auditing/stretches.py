@@ -13,12 +13,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 
-from greenadapt.errors import OptionError
 from greenadapt.auditing.instruments import Instrument, Step, Stretch, open_instrument
+from greenadapt.errors import OptionError
 from greenadapt.machine import resolve_device
+from greenadapt.meters.ticks import LEAST_TICKS, TickRecorder, joules_between
 from greenadapt.profile import Interval, Kind
 from greenadapt.statistics import interval
-from greenadapt.meters.ticks import LEAST_TICKS, TickRecorder, joules_between
 
 
 @dataclass(frozen=True)

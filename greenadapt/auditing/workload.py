@@ -10,7 +10,6 @@ which keeps some layers in fp32, is not used.
 from __future__ import annotations
 
 import copy
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
@@ -202,20 +201,6 @@ def check_runs(step: Callable[[], object], name: str, plan: Plan) -> None:
             f"It returns {shape}, not logits of shape (batch, classes).",
             "Wrap it in a module that returns the logits alone.",
         )
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 of all weights and buffers: name, type, shape and bytes, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor_bytes(tensor))
-    return digest.hexdigest()
-
-
-def tensor_bytes(tensor: Tensor) -> bytes:
-    """The bytes of a tensor in the order of its elements."""
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _memory_format(plan: Plan) -> torch.memory_format:

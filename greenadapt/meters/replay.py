@@ -16,8 +16,8 @@ from pathlib import Path
 
 from greenadapt.errors import MeasurementError
 from greenadapt.interfaces import Meter, MeterInfo
-from greenadapt.profile import Kind
 from greenadapt.meters.ticks import Tick, period
+from greenadapt.profile import Kind
 
 RECORDING_VARIABLE = "GREENADAPT_REPLAY"
 

@@ -33,9 +33,9 @@ def test_a_counter_that_moves_often_is_read_at_the_edges():
 def test_a_counter_that_moves_slowly_is_read_by_its_ticks():
     instrument = Instrument(ten_watts(0.03), "cpu")
     assert instrument.estimator == "slope at ticks"
-    found = instrument.stretch(nap, 0.6)
-    assert found.joules == pytest.approx(10 * found.seconds, rel=0.05)
-    assert instrument.idle_watts(0.4) == pytest.approx(10, rel=0.1)
+    found = instrument.stretch(nap, 1.0)
+    assert found.joules == pytest.approx(10 * found.seconds, rel=0.1)
+    assert instrument.idle_watts(0.8) == pytest.approx(10, rel=0.1)
 
 
 def test_too_short_for_a_slow_counter_is_unknown_not_zero():
