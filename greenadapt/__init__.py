@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from greenadapt.auditing import audit as audit
     from greenadapt.auditing import measure as measure
     from greenadapt.auditing import window as window
-    from greenadapt.comparing import compare as compare
+    from greenadapt.comparison import compare as compare
     from greenadapt.data import open_data as open_data
     from greenadapt.errors import GreenadaptError as GreenadaptError
     from greenadapt.finetuning import finetune as finetune
@@ -35,7 +35,7 @@ _HOMES = {
     "audit": "auditing",
     "measure": "auditing",
     "window": "auditing",
-    "compare": "comparing",
+    "compare": "comparison",
     "open_data": "data",
     "GreenadaptError": "errors",
     "finetune": "finetuning",

@@ -112,6 +112,8 @@ def wrap(
     wrapped = implementation.wrap(model if inplace else copy.deepcopy(model), config)
     wrapped.train(training)
     _rename(wrapped, name)
+    # A copy carries its base's attributes, and the base's reference would open the base.
+    wrapped.__dict__.pop("greenadapt_reference", None)
     return _with_recipe(wrapped, recipe.model_copy(update={"adapter": name, "options": asdict(config)}))
 
 

@@ -1,4 +1,4 @@
-"""Big-Little conversions: the paper's counts, inherited weights, and what the network computes at the start."""
+"""Big-Little conversions: the paper's counts, inherited weights, what the network computes at first."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from greenadapt.adapters.blockdrop.objective import (
     BlockDropObjective,
     bounded,
     entropy,
+    over_budget,
     policy_gradient,
     rewards,
 )
@@ -70,13 +71,22 @@ def objective(epochs=6):
     return model, BlockDropObjective(model, None, epochs)
 
 
-def test_curriculum_frees_blocks_from_the_last():
-    model, training = objective(epochs=10)
-    freed = []
-    for epoch in range(10):
+def test_curriculum_frees_blocks_from_the_last_and_lowers_the_budget():
+    _, training = objective(epochs=12)
+    stages = []
+    for epoch in range(12):
         training.begin_epoch(epoch)
-        freed.append((training.free, training.joint))
-    assert freed[:4] == [(2, False), (4, False), (6, False), (6, True)]
+        stages.append((training.stage, training.free, round(training.budget, 3)))
+    assert stages[:3] == [("curriculum", 2, 0.833), ("curriculum", 4, 0.667), ("curriculum", 6, 0.5)]
+    assert stages[3:9] == [("joint", 6, 0.5)] * 6
+    assert stages[9:] == [("settling", 6, 0.5)] * 3
+
+
+def test_budget_is_what_the_mean_probability_exceeds():
+    free = torch.tensor([False, True, True, True])
+    at = lambda p, budget: over_budget(torch.full((2, 4), p), free, budget).item()  # noqa: E731
+    assert at(0.6, 0.5) == pytest.approx((0.7 - 0.5) ** 2)
+    assert at(0.2, 0.5) == 0
 
 
 def test_curriculum_leaves_the_base_alone_and_joint_training_does_not():
@@ -98,9 +108,12 @@ def test_curriculum_leaves_the_base_alone_and_joint_training_does_not():
     step(0)
     assert all(torch.equal(model.state_dict()[k], v) for k, v in base.items())
     assert any(not torch.equal(model.greenadapt_policy.state_dict()[k], v) for k, v in policy.items())
-    figures = step(5)
+    figures = step(2)
     assert any(not torch.equal(model.state_dict()[k], v) for k, v in base.items())
     assert 0 <= figures["kept"] <= 6
+    policy = {k: v.clone() for k, v in model.greenadapt_policy.state_dict().items()}
+    step(5)
+    assert all(torch.equal(model.greenadapt_policy.state_dict()[k], v) for k, v in policy.items())
 
 
 def test_policy_that_is_no_number_stops_the_training():

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from greenadapt.errors import MeasurementError, OptionError
 from greenadapt.auditing.instruments import Instrument, open_instrument
+from greenadapt.errors import MeasurementError, OptionError
 from greenadapt.interfaces import MeterInfo
 from greenadapt.meters.replay import ReplayMeter
 

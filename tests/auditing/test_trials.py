@@ -5,9 +5,9 @@ import time
 import pytest
 
 from greenadapt.auditing.instruments import Instrument
+from greenadapt.auditing.trials import block_order, planned_seconds, run_trials, warm_up
 from greenadapt.meters.replay import ReplayMeter
 from greenadapt.profile import Plan
-from greenadapt.auditing.trials import block_order, planned_seconds, run_trials, warm_up
 
 QUICK = Plan(trials=4, trial_seconds=0.02, warmup_seconds=0.3, idle_seconds=0, batch_size=8)
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from greenadapt.auditing.validity import judge
 from greenadapt.boards import BoardState
 from greenadapt.interfaces import MeterInfo
 from greenadapt.profile import Plan, Trial
-from greenadapt.auditing.validity import judge
 
 
 def trials(*seconds: float) -> list[Trial]:

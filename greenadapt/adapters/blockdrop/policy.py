@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from greenadapt.errors import OptionError
 
-_OPEN_BIAS = 2.0
-"""Logit of every block before training: sigmoid(2) = 0.88, all kept, and still within reach of sampling."""
+_OPEN_BIAS = 1.0
+"""Logit of every block before training: sigmoid(1) = 0.73, all kept, and still within reach of a change."""
 _SMALL_IMAGE = 64
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -24,11 +24,11 @@ def test_the_loader_on_each_pluggy(minor: str, tmp_path: Path) -> None:
         "no:cacheprovider",
         "-k",
         "not every_target",
-        "tests/test_plugins.py",
-        "tests/test_plugin_faults.py",
+        "tests/plugins/test_plugins.py",
+        "tests/plugins/test_plugin_faults.py",
     ]
     ran = subprocess.run(
-        [sys.executable, "-c", script, *tests, "tests/test_plugin_faults.py"],
+        [sys.executable, "-c", script, *tests, "tests/plugins/test_plugin_faults.py"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         capture_output=True,

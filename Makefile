@@ -1,0 +1,54 @@
+# Everything runs in .venv, made on first use; no target needs root, a GPU, or any network but pip's.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+# A stamp per set of dependencies, so that a second run installs nothing.
+INSTALLED := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint unit plugins format docs bench clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+quickstart: $(INSTALLED)  ## audit a trained network and its two retrofits, and compare them (one minute)
+	"$(PYTHON)" -m greenadapt quickstart
+
+test: lint unit plugins  ## lint and the whole test suite
+
+lint: $(DEV)  ## ruff, mypy strict, import-linter
+	"$(PYTHON)" -m ruff check .
+	"$(PYTHON)" -m ruff format --check .
+	"$(PYTHON)" -m mypy
+	"$(VENV)/bin/lint-imports"
+
+unit: $(DEV)
+	"$(PYTHON)" -m pytest -n 2 tests
+
+plugins: $(DEV)
+	"$(PYTHON)" -m pytest plugins
+
+format: $(DEV)  ## rewrite the sources in the house format
+	"$(PYTHON)" -m ruff check --fix .
+	"$(PYTHON)" -m ruff format .
+
+docs: $(DEV)  ## regenerate every generated page
+	"$(PYTHON)" docs/generate.py
+
+bench: $(DEV)  ## full audit of the embedded networks, published to profiles/ (about ten minutes)
+	"$(PYTHON)" -m greenadapt quickstart --full --publish profiles
+
+clean:
+	rm -rf "$(VENV)" out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(PYTHON):
+	python3 -m venv "$(VENV)"
+	"$(PYTHON)" -m pip install --quiet --upgrade pip
+
+$(INSTALLED): $(PYTHON) pyproject.toml
+	"$(PYTHON)" -m pip install --quiet --editable ".[all]"
+	touch "$@"
+
+$(DEV): $(PYTHON) pyproject.toml plugins/greenadapt-torchvision/pyproject.toml
+	"$(PYTHON)" -m pip install --quiet --editable ".[dev]" --editable plugins/greenadapt-torchvision
+	touch "$@" "$(INSTALLED)"

@@ -1,0 +1,66 @@
+"""``greenadapt wrap``: retrofit a model and save it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from greenadapt.cli import output
+from greenadapt.cli.options import adapter_options, json_option, model_options, open_model, seed_weights
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "-a", "--adapter", required=True, help="Such as blockdrop or biglittle; see: greenadapt adapters list"
+)
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the adapter, as in keep=0.6; may be repeated. See: adapters list --adapter NAME",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to save the retrofit in.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, write nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace a saved model that is in the folder already.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the new layers' random weights.")
+@model_options
+@json_option
+def wrap(
+    model: str,
+    adapter: str,
+    options: tuple[str, ...],
+    out: Path | None,
+    dry_run: bool,
+    overwrite: bool,
+    seed: int,
+    as_json: bool,
+    opening: dict[str, Any],
+) -> None:
+    """Retrofit a model so that it can spend less.
+
+    MODEL is a name such as resnet50.a1_in1k, or a saved folder. A fresh retrofit has still to win its
+    accuracy back: greenadapt finetune.
+    """
+    from greenadapt import models, storage
+
+    if out is None and not dry_run:
+        raise click.UsageError("Give --out FOLDER, or --dry-run to see what would change.")
+    if out is not None and not dry_run:
+        storage.check_writable(out, overwrite)
+    values = adapter_options(adapter, options)
+    seed_weights(seed)
+    thin = models.wrap(open_model(model, opening), adapter, inplace=True, **values)
+    description = models.describe(thin)
+    saved = models.save(thin, out, overwrite=overwrite) if out is not None and not dry_run else None
+    if as_json:
+        output.result_json({**asdict(description), "saved": str(saved) if saved else None})
+        return
+    output.result(str(description))
+    if saved is not None:
+        output.say(f"Saved in {saved}. Next: greenadapt finetune {saved} --data FOLDER --teacher {model}")

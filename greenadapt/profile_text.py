@@ -1,0 +1,115 @@
+"""One efficiency profile as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from greenadapt.comparison.table import ESTIMATED, conditions_line
+from greenadapt.profile import Interval, Method, Profile
+from greenadapt.statistics import idle_watts
+from greenadapt.tables import Column, text_table
+from greenadapt.units import with_prefix
+
+
+def profile_text(profile: Profile, trials: bool = False) -> str:
+    """The profile in some twenty lines.
+
+    Args:
+        profile: What to show.
+        trials: Show every trial as well, the discarded ones marked.
+    """
+    title = f"{profile.subject.name} ({profile.subject.reference})"
+    lines = [title, conditions_line(profile.conditions), ""]
+    facts = profile_facts(profile)
+    width = max(len(name) for name, _ in facts)
+    lines += [f"{name:<{width}}  {text}" for name, text in facts]
+    if trials:
+        lines += ["", _trials(profile)]
+    return "\n".join(lines)
+
+
+def profile_facts(profile: Profile) -> list[tuple[str, str]]:
+    """What there is to say, as pairs of a short name and a text, the figures first."""
+    return [*_figures(profile), *_method(profile), *_circumstances(profile)]
+
+
+def _figures(profile: Profile) -> Iterator[tuple[str, str]]:
+    summary, subject = profile.summary, profile.subject
+    yield "energy/image", _energy(summary.joules_per_inference, profile.method)
+    if summary.net_joules_per_inference is not None:
+        yield "above idle", _interval(summary.net_joules_per_inference, "J")
+    yield "time/image", _interval(summary.seconds_per_inference, "s")
+    yield "time/batch", _interval(summary.seconds_per_batch, "s")
+    yield "throughput", f"{summary.inferences_per_second:,.0f} images/s"
+    yield "top-1", _top1(profile)
+    yield "parameters", f"{subject.parameters:,}"
+    if subject.macs_per_image is not None:
+        yield "FLOPs/image", f"{with_prefix(2 * subject.macs_per_image, '').strip()} (2 x MAC)"
+    if profile.execution is not None:
+        run = profile.execution
+        yield "blocks kept", f"{run.blocks_kept_mean:.2f} of {run.blocks} on average, {run.paths} paths"
+    yield "weights", subject.weights
+
+
+def _circumstances(profile: Profile) -> Iterator[tuple[str, str]]:
+    for carbon in profile.carbon:
+        grams = f"{carbon.grams_per_1000_inferences:.3g} g CO2e per 1,000 images"
+        source = f"{carbon.grams_per_kwh:g} g/kWh, {carbon.source}" + (
+            f", {carbon.year}" if carbon.year else ""
+        )
+        yield f"carbon {carbon.place}", f"{grams} ({source}; energy {carbon.kind})"
+    reasons = f": {' '.join(profile.validity.reasons)}" if profile.validity.reasons else ""
+    yield "validity", profile.validity.status + reasons
+    yield "audited", f"{profile.created}, greenadapt {profile.machine.greenadapt}, run {profile.run_id}"
+    yield "profile", profile.profile_id
+
+
+def _energy(joules: Interval | None, method: Method) -> str:
+    if joules is None:
+        return f"unknown: {method.why_not or 'no reading'}"
+    return f"{_interval(joules, 'J')}, {ESTIMATED if method.kind == 'estimated' else 'measured'}"
+
+
+def _method(profile: Profile) -> Iterator[tuple[str, str]]:
+    method, rest = profile.method, idle_watts(profile.idle)
+    parts = [part for part in (method.meter, method.scope, method.estimator) if part]
+    if method.systematic_fraction is not None:
+        parts.append(f"absolute joules ±{method.systematic_fraction:.0%}")
+    if parts:
+        yield "instrument", ", ".join(parts)
+    if rest is not None:
+        yield "idle power", with_prefix(rest, "W")
+    plan = profile.plan
+    quick = "; a quick look, so intervals are wide" if plan.quick else ""
+    yield "plan", f"{plan.trials} trials of {plan.trial_seconds:g} s{quick}"
+
+
+def _top1(profile: Profile) -> str:
+    quality = profile.quality
+    if quality is None:
+        return "not measured"
+    ends = f"{quality.top1_low * 100:.2f} to {quality.top1_high * 100:.2f}"
+    return f"{quality.top1 * 100:.2f} % ({ends}), {quality.images:,} images of {quality.dataset}"
+
+
+def _interval(interval: Interval, unit: str) -> str:
+    mean, low, high = (with_prefix(value, unit) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} ({low} to {high})"
+
+
+def _trials(profile: Profile) -> str:
+    titles = ("trial", "block", "started", "seconds", "images", "time/image", "energy/image", "")
+    rows = [
+        [
+            str(trial.order),
+            str(trial.block),
+            f"{trial.started_seconds:.1f} s",
+            f"{trial.seconds:.3f}",
+            f"{trial.inferences:,}",
+            with_prefix(trial.seconds / trial.inferences, "s"),
+            "unknown" if trial.joules is None else with_prefix(trial.joules / trial.inferences, "J"),
+            "discarded" if trial.discarded else "",
+        ]
+        for trial in profile.trials
+    ]
+    return text_table([Column(title) for title in titles], rows)

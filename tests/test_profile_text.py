@@ -1,0 +1,51 @@
+from greenadapt.profile import Carbon, Validity
+from greenadapt.profile_text import profile_facts, profile_text
+from tests.factories import ESTIMATED, profile
+
+
+def facts(made):
+    return dict(profile_facts(made))
+
+
+def test_figures_stand_with_their_intervals_and_kind():
+    told = facts(profile())
+    assert told["energy/image"].endswith(", measured")
+    assert " to " in told["time/image"]
+    assert told["FLOPs/image"] == "80.0 M (2 x MAC)"
+    assert "200 images of fashion-mnist-2000" in told["top-1"]
+    assert told["idle power"] == "10.0 W"
+
+
+def test_estimates_and_unknowns_say_what_they_are():
+    assert "estimated: constant power x time" in facts(profile(method=ESTIMATED))["energy/image"]
+    none = ESTIMATED.model_copy(update={"kind": None, "meter": None, "why_not": "No counter here."})
+    told = facts(profile(watts=None, method=none, correct=None, macs=None))
+    assert told["energy/image"] == "unknown: No counter here."
+    assert told["top-1"] == "not measured"
+    assert "FLOPs/image" not in told
+    assert "idle power" not in told
+
+
+def test_carbon_stands_with_place_source_and_year():
+    carbon = Carbon(
+        place="FRA",
+        grams_per_kwh=56.0,
+        source="CodeCarbon",
+        year=2023,
+        grams_per_1000_inferences=0.0008,
+        kind="measured",
+    )
+    text = facts(profile(carbon=[carbon]))["carbon FRA"]
+    assert text == "0.0008 g CO2e per 1,000 images (56 g/kWh, CodeCarbon, 2023; energy measured)"
+
+
+def test_reasons_stand_with_the_validity():
+    doubt = Validity(status="suspect", reasons=["The time scatters.", "A quick plan."])
+    assert facts(profile(validity=doubt))["validity"] == "suspect: The time scatters. A quick plan."
+
+
+def test_names_are_aligned():
+    lines = profile_text(profile()).splitlines()[3:]
+    assert (
+        len({len(line) - len(line[line.index("  ") :].lstrip()) for line in lines if "energy" in line}) == 1
+    )
