@@ -1,6 +1,7 @@
 """Regenerates every generated page: ``make docs``, or ``python docs/generate.py``.
 
     README.md                            the table between its markers     <- profiles/
+    docs/how-to/train-the-embedded-…     the table between its markers     <- greenadapt/embedded/, profiles/
     docs/reference/cli.md                the help pages                    <- greenadapt.cli
     docs/reference/api.md                the public names                  <- their docstrings
     docs/reference/hooks.md              hooks, and what they give         <- greenadapt.hookspecs, interfaces
@@ -23,10 +24,11 @@ from docstrings import docstring, fields_of, section, signature
 
 import greenadapt
 from greenadapt import Profile
+from greenadapt.profile_files import read_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ROOT / "profiles"
-MARKER = re.compile(r"(<!-- table:quickstart -->\n).*?(<!-- /table:quickstart -->)", re.DOTALL)
+MARKER = re.compile(r"(<!-- table:\w+ -->\n).*?(<!-- /table:\w+ -->)", re.DOTALL)
 EMPTY = "*No profile has been published yet: `make bench` audits the embedded networks and fills this table.*"
 _ROLES = ("base", "retrofit", "rival")
 _API_HEAD = """\
@@ -41,9 +43,11 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root: The repository, for the text around the README's table.
     """
     readme = root / "README.md"
+    training = root / "docs" / "how-to" / "train-the-embedded-models.md"
     reference = root / "docs" / "reference"
     return {
         readme: with_table(readme.read_text(encoding="utf-8"), table(root / "profiles")),
+        training: with_table(training.read_text(encoding="utf-8"), trained_table(root / "profiles")),
         reference / "cli.md": cli_page(),
         reference / "api.md": api_page(),
         reference / "hooks.md": hooks_page(),
@@ -51,9 +55,9 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     }
 
 
-def with_table(readme: str, text: str) -> str:
-    """The README with another table between its markers."""
-    return MARKER.sub(lambda found: f"{found[1]}{text}\n{found[2]}", readme)
+def with_table(page: str, text: str) -> str:
+    """A page with another table between its markers."""
+    return MARKER.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
 
 
 def table(folder: Path) -> str:
@@ -69,6 +73,38 @@ def table(folder: Path) -> str:
         if len(run) > 1
     ]
     return "\n\n".join(tables) or EMPTY
+
+
+def trained_table(folder: Path) -> str:
+    """The embedded networks: what their trainings came to, and what an image costs."""
+    import greenadapt.embedded as embedded
+    from greenadapt.storage import read_recipe
+    from greenadapt.tables import Column, markdown_table
+
+    macs = {
+        profile.subject.name: profile.subject.macs_per_image
+        for profile in (read_profile(file) for file in sorted(folder.glob("*--*.json")))
+        if profile.subject.weights_sha256 == _embedded_sha256(profile.subject.name)
+    }
+    base = macs.get(next(iter(embedded.MODELS)))
+    rows = []
+    for name, role in embedded.MODELS.items():
+        training = read_recipe(ROOT / "greenadapt" / "embedded" / name).training[-1]
+        flops = f"{2 * macs[name] / 1e6:.1f} M" if macs.get(name) else "not audited"
+        share = f"{macs[name] / base:.1%}" if base and macs.get(name) else ""
+        seconds = f"{training.seconds:,.0f} s"
+        rows.append([name, role, str(training.epochs), f"{training.val_top1:.2%}", flops, share, seconds])
+    titles = ("network", "role", "epochs", "top-1", "FLOPs/image", "of the base's", "training")
+    return markdown_table(
+        [Column(title, "left" if title in ("network", "role") else "right") for title in titles], rows
+    )
+
+
+def _embedded_sha256(name: str) -> str | None:
+    from greenadapt.storage import is_model_folder, read_tensors, weights_sha256
+
+    folder = ROOT / "greenadapt" / "embedded" / name
+    return weights_sha256(read_tensors(folder)) if is_model_folder(folder) else None
 
 
 def _rank(run: list[Profile]) -> tuple[bool, str, str]:

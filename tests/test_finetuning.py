@@ -38,6 +38,7 @@ def test_training_learns_and_is_recorded(adapter):
     teacher = network() if adapter else None
     if teacher is not None:
         train(teacher)
+        teacher.train()
     model = greenadapt.wrap(teacher, adapter) if adapter else network()
     training = train(model, val=stripes(seed=1), teacher=teacher)
     assert training.val_top1 == evaluate(model, stripes(seed=1).loader(16)) > 0.9
@@ -46,6 +47,10 @@ def test_training_learns_and_is_recorded(adapter):
     assert recipe.base.weights == "trained"
     assert [set(entry) >= {"loss", "top1", "val_top1"} for entry in training.curve] == [True] * 4
     assert training.dataset == "stripes"
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    if teacher is not None:
+        assert teacher.training
+        assert all(parameter.requires_grad for parameter in teacher.parameters())
     assert not model.training
     if adapter == "blockdrop":
         assert all(0 <= entry["kept"] <= 6 for entry in training.curve)

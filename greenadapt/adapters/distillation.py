@@ -47,7 +47,7 @@ class Distillation:
 
     Args:
         model: What is trained; its forward gives logits [B, classes].
-        teacher: A frozen network with the same classes, or None.
+        teacher: A network with the same classes, or None; it is not trained.
         weight: Share of the teacher in the loss.
         temperature: Softening of both distributions.
 
@@ -70,7 +70,7 @@ class Distillation:
             )
         self.name = "cross-entropy" if teacher is None else "distillation"
         self.model = model
-        self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
+        self.teacher = None if teacher is None else teacher.eval()
         self.weight = weight
         self.temperature = temperature
 

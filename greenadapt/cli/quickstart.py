@@ -50,7 +50,7 @@ def quickstart(out: Path, full: bool, shelf: str | None, as_json: bool) -> None:
     networks = {name: models.open_model(f"{SOURCE}:{name}") for name in MODELS}
     images = open_data(DATA, next(iter(networks.values())))
     # Five networks have to warm up within the minute; the discarded block does the rest.
-    plan = Plan() if full else Plan.quick_look(warmup_seconds=2.0)
+    plan = Plan() if full else Plan.quick_look(warmup_seconds=1.0)
     output.say(
         f"A {'full' if full else 'quick'} plan: {plan.trials} trials of {plan.trial_seconds:g} s for each of "
         f"{len(networks)} networks, interleaved, on the {len(images):,} images of {DATA}."

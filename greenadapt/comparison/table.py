@@ -36,7 +36,7 @@ def conditions_line(conditions: Conditions) -> str:
     channels, height, width = conditions.input_shape
     parts = [
         conditions.device,
-        f"{conditions.threads} threads" if conditions.device_type == "cpu" else None,
+        _threads(conditions.threads) if conditions.device_type == "cpu" else None,
         f"batch {conditions.batch_size}",
         conditions.precision,
         f"{channels}x{height}x{width} px",
@@ -48,6 +48,10 @@ def conditions_line(conditions: Conditions) -> str:
         f"power limit {conditions.power_limit_watts:g} W" if conditions.power_limit_watts else None,
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def columns(comparison: Comparison) -> list[Column]:

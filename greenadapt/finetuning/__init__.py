@@ -9,7 +9,8 @@ of its seed: one that was interrupted resumes at the last whole epoch and ends a
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,15 +75,16 @@ def finetune(
     for data in (train, val):
         if hasattr(data, "check_fits"):
             data.check_fits(model.num_classes, input_shape(model)[0])
-    run = _prepare(model, train, val, teacher, settings, device, progress or loop.silent)
-    first = loop.restore(run, checkpoint) if resume and checkpoint else 0
-    if first == 0:
-        run.objective.prepare(run.loader)
-    with _metered(meter, device) as window:
-        for epoch in range(first, epochs):
-            run.curve.append(loop.run_epoch(run, train, epoch))
-            if checkpoint is not None:
-                loop.save(run, checkpoint, epoch + 1)
+    with _as_found(model, teacher):
+        run = _prepare(model, train, val, teacher, settings, device, progress or loop.silent)
+        first = loop.restore(run, checkpoint) if resume and checkpoint else 0
+        with _metered(meter, device) as window:
+            if first == 0:
+                run.objective.prepare(run.loader)
+            for epoch in range(first, epochs):
+                run.curve.append(loop.run_epoch(run, train, epoch))
+                if checkpoint is not None:
+                    loop.save(run, checkpoint, epoch + 1)
     model.eval()
     training = _record(run, train, teacher, None if first else window)
     recipe = recipe_of(model)
@@ -148,6 +150,20 @@ def _objective(model: nn.Module, teacher: nn.Module | None, epochs: int) -> Obje
     from greenadapt.adapters.distillation import Distillation
 
     return Distillation(model, teacher)
+
+
+@contextmanager
+def _as_found(model: nn.Module, teacher: nn.Module | None) -> Iterator[None]:
+    """Objectives freeze parameters and put teachers in eval mode; neither is meant to outlast them."""
+    frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    teaching = teacher is not None and teacher.training
+    try:
+        yield
+    finally:
+        for parameter, requires_grad in frozen:
+            parameter.requires_grad_(requires_grad)
+        if teacher is not None:
+            teacher.train(teaching)
 
 
 def _metered(meter: str | None, device: str) -> AbstractContextManager[Any]:

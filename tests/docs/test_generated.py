@@ -31,6 +31,7 @@ def fresh() -> dict[Path, str]:
     "page",
     [
         "README.md",
+        "docs/how-to/train-the-embedded-models.md",
         *(f"docs/reference/{name}" for name in ("cli.md", "api.md", "hooks.md", "profile.schema.json")),
     ],
 )

@@ -89,7 +89,7 @@ class BlockDropObjective:
     ) -> None:
         self.model = model
         self.network: nn.Module = model  # type: ignore[assignment]
-        self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
+        self.teacher = None if teacher is None else teacher.eval()
         self.curriculum = round(CURRICULUM_SHARE * epochs)
         self.settling_from = epochs - round(SETTLING_SHARE * epochs)
         self.penalty = penalty
