@@ -98,6 +98,12 @@ def wrap(
     """
     name = adapter if isinstance(adapter, str) else getattr(adapter, "adapter", type(adapter).__name__)
     implementation: Adapter = plugins.adapter(name)
+    if options and not isinstance(adapter, str):
+        raise OptionError(
+            "Options were given beside a config object.",
+            ", ".join(f"{option}={value!r}" for option, value in options.items()),
+            f"Put them into {type(adapter).__name__}, or name the adapter: wrap(model, {name!r}, ...).",
+        )
     config = _config(implementation, options) if isinstance(adapter, str) else adapter
     recipe = recipe_of(model)
     if recipe.adapter is not None:
@@ -153,7 +159,7 @@ def save(
     """
     from greenadapt.pages.card import model_card
 
-    recipe = recipe_of(model)
+    recipe = _with_classes(recipe_of(model), model)
     state = model.state_dict()
     _check_rebuilds(recipe, state)
     files = storage.model_files(state, recipe)
@@ -186,6 +192,15 @@ def load(folder: str | Path) -> nn.Module:
 def _with_recipe(model: nn.Module, recipe: Recipe) -> nn.Module:
     model.greenadapt_recipe = recipe  # type: ignore[assignment]
     return model
+
+
+def _with_classes(recipe: Recipe, model: nn.Module) -> Recipe:
+    """The recipe for the classes that the model has now: timm's reset_classifier changes them."""
+    classes = getattr(model, "num_classes", None)
+    if classes is None or recipe.base.model_args.get("num_classes") == classes:
+        return recipe
+    args = {**recipe.base.model_args, "num_classes": classes}
+    return recipe.model_copy(update={"base": recipe.base.model_copy(update={"model_args": args})})
 
 
 def _rename(model: nn.Module, adapter: str) -> None:

@@ -95,6 +95,9 @@ def check_writable(folder: Path | str, overwrite: bool = False) -> Path:
             parent cannot be written.
     """
     folder = Path(folder)
+    if folder.is_symlink():
+        # Renaming would put a folder in the link's place, and fill the wrong disk.
+        folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (folder / RECIPE_FILE).is_file():
             raise StorageError(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import greenadapt
 from greenadapt.data import ImageArrays
-from greenadapt.errors import DataError, OptionError, TrainingError
+from greenadapt.errors import DataError, ModelError, OptionError, TrainingError
 from greenadapt.finetuning import evaluate, finetune
 from greenadapt.models import recipe_of
 
@@ -28,9 +29,9 @@ def network(adapter=None, **options):
     return greenadapt.wrap(model, adapter, **options) if adapter else model
 
 
-def train(model, **changes):
+def train(model, data=None, **changes):
     settings = {"epochs": 4, "batch_size": 8, "meter": None, "device": "cpu"}
-    return finetune(model, stripes(), **(settings | changes))
+    return finetune(model, data or stripes(), **(settings | changes))
 
 
 @pytest.mark.parametrize("adapter", [None, "blockdrop", "biglittle"])
@@ -81,6 +82,9 @@ def test_checkpoint_of_other_settings_is_refused(tmp_path):
     train(network(), epochs=2, checkpoint=checkpoint)
     with pytest.raises(TrainingError, match="seed 0 => 5"):
         train(network(), epochs=2, seed=5, checkpoint=checkpoint, resume=True)
+    other = ImageArrays(stripes().pixels, 1 - stripes().labels, name="stripes", split="train")
+    with pytest.raises(TrainingError, match="data "):
+        train(network(), data=other, epochs=2, checkpoint=checkpoint, resume=True)
     with pytest.raises(TrainingError, match="no training to resume"):
         train(network(), checkpoint=tmp_path / "other", resume=True)
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
@@ -111,7 +115,40 @@ def test_data_that_do_not_fit():
         train(model)
 
 
-@pytest.mark.parametrize("settings", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"epochs": 0}, {"epochs": 1.5}, {"precision": "int8"}, {"batch_size": 0}, {"learning_rate": -1.0}],
+)
 def test_settings_out_of_range(settings):
     with pytest.raises(OptionError):
         train(network(), **settings)
+
+
+def loader(images, labels):
+    return DataLoader(TensorDataset(images, labels), batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (loader(torch.zeros(0, 1, 16, 16), torch.zeros(0)), "give no batch"),
+        (loader(torch.zeros(4, 3, 16, 16), torch.zeros(4)), "takes 1 channel"),
+        (loader(torch.zeros(4, 1, 16, 16), torch.full((4,), 5)), "Labels go from 5 to 5"),
+        (loader(torch.full((4, 1, 16, 16), float("nan")), torch.zeros(4)), "no numbers"),
+        ([1, 2], "no pair"),
+    ],
+    ids=["empty", "channels", "labels", "nan", "no pairs"],
+)
+def test_batches_that_do_not_fit(data, reason):
+    model = network()
+    with pytest.raises(DataError, match=reason):
+        finetune(model, data, epochs=1, meter=None, device="cpu")
+    with pytest.raises(DataError, match=reason):
+        finetune(model, stripes(), val=data, epochs=1, meter=None, device="cpu")
+    assert recipe_of(model).base.weights == "random"
+
+
+def test_teacher_that_does_not_fit():
+    teacher = greenadapt.open_model("cifar_resnet8", pretrained=False, in_chans=1, num_classes=7)
+    with pytest.raises(ModelError, match="has 7 classes"):
+        train(network(), teacher=teacher)

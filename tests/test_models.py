@@ -60,6 +60,28 @@ def test_config_object_is_as_good_as_a_name():
     }
 
 
+def test_config_object_beside_options_is_refused():
+    from greenadapt.adapters.blockdrop.config import BlockDropConfig
+
+    with pytest.raises(OptionError, match="beside a config object"):
+        greenadapt.wrap(awake("cifar_resnet8"), BlockDropConfig(), keep=0.3)
+
+
+def test_classes_changed_after_wrapping_are_saved(tmp_path):
+    retrofit = greenadapt.wrap(awake("cifar_resnet14"), "biglittle")
+    retrofit.reset_classifier(7)
+    loaded = greenadapt.load(greenadapt.save(retrofit, tmp_path / "saved"))
+    assert loaded(torch.randn(2, 3, 32, 32)).shape == (2, 7)
+
+
+def test_saving_through_a_link_fills_what_it_points_to(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    greenadapt.save(awake("cifar_resnet8"), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert storage.is_model_folder(tmp_path / "disk")
+
+
 def test_architecture_of_a_retrofit_is_not_the_base(tmp_path):
     retrofit = greenadapt.wrap(awake("resnet18"), "blockdrop", keep=0.5, policy="spread")
     assert not timm.is_model(retrofit.pretrained_cfg["architecture"])

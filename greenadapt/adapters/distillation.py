@@ -9,8 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from greenadapt.errors import ModelError
-
 
 def distillation_loss(
     logits: Tensor, labels: Tensor, teacher_logits: Tensor | None, weight: float, temperature: float
@@ -50,9 +48,6 @@ class Distillation:
         teacher: A network with the same classes, or None; it is not trained.
         weight: Share of the teacher in the loss.
         temperature: Softening of both distributions.
-
-    Raises:
-        ModelError: The teacher has another number of classes.
     """
 
     def __init__(
@@ -62,12 +57,6 @@ class Distillation:
         weight: float = 0.5,
         temperature: float = 4.0,
     ) -> None:
-        if teacher is not None and teacher.num_classes != model.num_classes:
-            raise ModelError(
-                "The teacher and the model do not have the same classes.",
-                f"The teacher has {teacher.num_classes}, the model {model.num_classes}.",
-                "Use the network that the model was made from as its teacher.",
-            )
         self.name = "cross-entropy" if teacher is None else "distillation"
         self.model = model
         self.teacher = None if teacher is None else teacher.eval()

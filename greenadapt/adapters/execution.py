@@ -136,6 +136,10 @@ def execute(call: Callable[[Tensor], Any], images: Tensor, table: Tensor, mode: 
     Returns:
         What `call` returns for the whole batch, in the order of the images.
     """
+    if len(images) == 0:
+        # No sample, no path: whichever is taken, the shapes come out right.
+        with under(OnePath((True,) * table.shape[1])):
+            return call(images)
     if mode == "masked":
         with under(Masked(table)):
             return call(images)

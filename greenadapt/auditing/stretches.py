@@ -68,6 +68,12 @@ def measure(
         MeasurementError: The meter that was asked for cannot be used.
     """
     _check_range(seconds, trials)
+    if not callable(step):
+        raise OptionError(
+            "There is nothing to measure.",
+            f"step={step!r} cannot be called.",
+            "Pass a function without arguments.",
+        )
     with closing(open_instrument(meter, resolve_device(device))) as instrument:
         stretches = [instrument.stretch(step, seconds) for _ in range(trials + 1)][1:]
         info = instrument.info

@@ -63,4 +63,6 @@ def wrap(
         return
     output.result(str(description))
     if saved is not None:
-        output.say(f"Saved in {saved}. Next: greenadapt finetune {saved} --data FOLDER --teacher {model}")
+        # Random weights have nothing to teach.
+        teacher = "" if models.recipe_of(thin).base.weights == "random" else f" --teacher {model}"
+        output.say(f"Saved in {saved}. Next: greenadapt finetune {saved} --data FOLDER{teacher}")

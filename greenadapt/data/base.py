@@ -202,7 +202,7 @@ class Images(Dataset[tuple[Tensor, int]]):
             )
         if self.channels != in_chans:
             seen = f"The images have {self.channels} channels; the model takes {in_chans}."
-            raise DataError(where, seen, f"Open the data with in_chans={in_chans}.")
+            raise DataError(where, seen, f"Open the data with in_chans={in_chans} (--channels {in_chans}).")
 
 
 def _statistics(view: View, channels: int, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -124,12 +124,18 @@ class ImageFiles(Images):
 
 
 _LAYOUT = "Give a folder with one folder of images for each class, or with a labels.csv."
+_DEEP = "I"
+"""How Pillow's modes begin that hold sixteen bits a pixel: "I;16" and its kin, and "I"."""
 # Pillow raises any of these for a damaged file, according to its format.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError)
 
 
 def _decode(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    image: Image.Image = Image.open(io.BytesIO(data))
+    if image.mode.startswith(_DEEP):
+        # PIL's own conversion would clip sixteen bits to white.
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def _crop(image: Image.Image, size: int, margin: float, down: float, right: float) -> Tensor:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from greenadapt import plugins
 from greenadapt.errors import MissingExtraError, TrainingError
 from greenadapt.finetuning import loop
+from greenadapt.finetuning.checks import check_data, check_teacher, identity
 from greenadapt.finetuning.loop import Progress, Run, Settings
 from greenadapt.finetuning.loop import evaluate as evaluate
 from greenadapt.inspection import input_shape
@@ -67,8 +68,10 @@ def finetune(
         progress: Called with a message and the fraction done; a message ending in "…" is a passing one.
 
     Raises:
-        DataError: The images' channels or classes do not fit the model.
-        TrainingError: The loss is no number, or the checkpoint belongs to another training.
+        DataError: There are no images, or their channels or classes do not fit the model.
+        ModelError: The teacher does not fit the model.
+        TrainingError: The loss is no number (the model is then as the last steps left it), or the
+            checkpoint belongs to another training.
         MissingExtraError: accelerate is not installed.
     """
     settings = Settings(epochs, batch_size, learning_rate, weight_decay, seed, precision)
@@ -116,13 +119,20 @@ def _prepare(
     model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if teacher is not None:
         teacher.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_teacher(model, teacher)
     objective = _objective(model, teacher, settings.epochs)
     loader = loop.loader_of(train, settings.batch_size, shuffle=True, seed=settings.seed)
+    val_loader = None if val is None else loop.loader_of(val, settings.batch_size)
+    check_data(model, loader, "training")
+    if val_loader is not None:
+        check_data(model, val_loader, "validation")
+    this = identity(settings, model, teacher, train)
     optimizer = accelerator.prepare(objective.optimizer(settings.learning_rate, settings.weight_decay))
     steps = settings.epochs * len(loader)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, lambda step: loop.factor(step, steps))
-    val_loader = None if val is None else loop.loader_of(val, settings.batch_size)
-    return Run(model, objective, settings, accelerator, optimizer, scheduler, loader, val_loader, progress)
+    return Run(
+        model, objective, settings, this, accelerator, optimizer, scheduler, loader, val_loader, progress
+    )
 
 
 def _accelerator(precision: str, device: str) -> Accelerator:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,10 +38,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise OptionError(
-                    f"{name} is out of range.", f"{name}={getattr(self, name)}", "Use 1 or more."
+                    f"{name} is out of range.",
+                    f"{name}={getattr(self, name)}",
+                    "Use a whole number, 1 or more.",
                 )
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            raise OptionError(
+                "The precision is not known.", f"precision={self.precision!r}", "Use fp32, bf16 or fp16."
+            )
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise OptionError(
                 "The learning rate is out of range.",
@@ -57,6 +63,7 @@ class Run:
     model: nn.Module
     objective: Objective
     settings: Settings
+    identity: dict[str, Any]
     accelerator: Accelerator
     optimizer: Any
     scheduler: Any
@@ -177,7 +184,7 @@ def save(run: Run, path: str | Path, next_epoch: int) -> None:
     checkpoints.write(
         path,
         {
-            "settings": json.dumps(asdict(run.settings)),
+            "settings": json.dumps(run.identity),
             "next_epoch": next_epoch,
             "model": run.model.state_dict(),
             "optimizer": run.optimizer.optimizer.state_dict(),
@@ -194,7 +201,7 @@ def restore(run: Run, path: str | Path) -> int:
     Raises:
         TrainingError: There is no checkpoint, or it belongs to a training with other settings.
     """
-    state = checkpoints.read(path, json.dumps(asdict(run.settings)))
+    state = checkpoints.read(path, json.dumps(run.identity))
     run.model.load_state_dict(state["model"])
     run.optimizer.optimizer.load_state_dict(state["optimizer"])
     run.scheduler.load_state_dict(state["scheduler"])

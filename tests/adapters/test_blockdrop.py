@@ -107,6 +107,11 @@ def test_gate_follows_a_block_that_timm_never_had():
     torch.testing.assert_close(gated(copy.deepcopy(model))(images), expected, rtol=0, atol=0)
 
 
+def test_no_image_gives_no_logits():
+    model = greenadapt.wrap(awake("cifar_resnet14"), "blockdrop", keep=0.5)
+    assert model(torch.randn(0, 3, 32, 32)).shape == (0, 10)
+
+
 def test_fresh_policy_keeps_everything_and_is_counted():
     model = awake("cifar_resnet20", in_chans=1)
     retrofit = greenadapt.wrap(model, "blockdrop", keep=0.5)
@@ -165,6 +170,10 @@ def test_fixed_paths_keep_as_many_as_asked(policy, blocks):
         {"policy": "best"},
         {"execution": "fast"},
         {"policy_downscale": 0},
+        {"policy_downscale": 1000},
+        {"keep": "abc"},
+        {"keep": None},
+        {"seed": 1.5},
         {"policy_net": "x"},
     ],
 )

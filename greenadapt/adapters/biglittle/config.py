@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from greenadapt.errors import OptionError
+from greenadapt.adapters.options import check_whole
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,8 @@ class BigLittleConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        for name, value in (("alpha", self.alpha), ("beta", self.beta)):
-            if value < 1 or value != int(value):
-                raise OptionError(f"{name} is out of range.", f"{name}={value}", "Use 1, 2 or 4.")
+        check_whole("alpha", self.alpha, 1)
+        check_whole("beta", self.beta, 1)
 
     def little_depth(self, blocks: int) -> int:
         """Blocks of the little branch beside a stage of that many: max(1, blocks // beta - 1)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from greenadapt.adapters.options import check_share, check_whole
 from greenadapt.errors import OptionError
 
 POLICIES = ("learned", "spread", "first", "random")
@@ -40,12 +41,9 @@ class BlockDropConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        if not 0 < self.keep <= 1:
-            raise OptionError(
-                "keep is out of range.",
-                f"keep={self.keep}",
-                "Use more than 0 and at most 1, such as keep=0.6.",
-            )
+        check_share("keep", self.keep)
+        check_whole("policy_downscale", self.policy_downscale, 1, 8)
+        check_whole("seed", self.seed, 0, 2**63 - 1)
         for name, value, known in (
             ("policy", self.policy, POLICIES),
             ("execution", self.execution, EXECUTIONS),
@@ -54,9 +52,3 @@ class BlockDropConfig:
                 raise OptionError(
                     f"{name} is not known.", f"{name}={value!r}", f"Use one of: {', '.join(known)}."
                 )
-        if self.policy_downscale < 1:
-            raise OptionError(
-                "policy_downscale is out of range.",
-                f"policy_downscale={self.policy_downscale}",
-                "Use 1, 2 or 4.",
-            )

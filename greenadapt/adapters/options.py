@@ -1,0 +1,34 @@
+"""Checks that the options of every adapter need: whole numbers and shares that are what they say."""
+
+from __future__ import annotations
+
+from greenadapt.errors import OptionError
+
+
+def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
+    """Refuses what is no whole number in a range.
+
+    Raises:
+        OptionError: It is of another type, or out of range.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):  # type: ignore[operator]
+        upper = f" to {high}" if high is not None else " or more"
+        raise OptionError(
+            f"{name} is out of range.", f"{name}={value!r}", f"Use a whole number, {low}{upper}."
+        )
+
+
+def check_share(name: str, value: object) -> None:
+    """Refuses what is no number above 0 and at most 1.
+
+    Raises:
+        OptionError: It is of another type, or out of range.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value <= 1:  # type: ignore[operator]
+        raise OptionError(
+            f"{name} is out of range.",
+            f"{name}={value!r}",
+            f"Use more than 0 and at most 1, such as {name}=0.6.",
+        )

@@ -1,0 +1,86 @@
+"""What is found out before the first step: that data, model and teacher fit, and which training this is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from greenadapt.errors import DataError, ModelError
+from greenadapt.finetuning.loop import Settings
+from greenadapt.inspection import input_shape
+from greenadapt.models import recipe_of
+from greenadapt.storage import weights_sha256
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.data import DataLoader
+
+_DIGITS = 12
+
+
+def check_data(model: nn.Module, loader: DataLoader[Any], what: str) -> None:
+    """Looks at the first batch.
+
+    Args:
+        model: The network that is to see it.
+        loader: Gives (images [B, C, H, W], labels [B]).
+        what: "training" or "validation", for the error.
+
+    Raises:
+        DataError: There is no batch, or it does not fit the model.
+    """
+    happened = f"The {what} data do not fit the model."
+    try:
+        images, labels = next(iter(loader))
+        shape, channels = tuple(images.shape), images.shape[1]
+    except StopIteration:
+        raise DataError(
+            f"There are no {what} images.", "The data give no batch.", "Give at least one image."
+        ) from None
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DataError(happened, f"A batch is no pair: {error}.", "Give (images, labels).") from error
+    if channels != input_shape(model)[0]:
+        seen = f"A batch has shape {shape}; the model takes {input_shape(model)[0]} channel(s)."
+        raise DataError(happened, seen, "Open the data with as many channels, or another model.")
+    if not images.isfinite().all():
+        seen = "The first batch of images holds values that are no numbers."
+        raise DataError(happened, seen, "Look at how the images are read and normalised.")
+    low, high, classes = int(labels.min()), int(labels.max()), int(model.num_classes)  # type: ignore[arg-type]
+    if low < 0 or high >= classes:
+        seen = f"Labels go from {low} to {high}; the model has {classes} classes."
+        raise DataError(happened, seen, "Count the classes from 0, or open the model with num_classes.")
+
+
+def check_teacher(model: nn.Module, teacher: nn.Module) -> None:
+    """Refuses a teacher of other classes or other images.
+
+    Raises:
+        ModelError: It does not fit.
+    """
+    theirs = (teacher.num_classes, input_shape(teacher)[0])
+    ours = (model.num_classes, input_shape(model)[0])
+    if theirs != ours:
+        raise ModelError(
+            "The teacher does not fit the model.",
+            "It has {} classes and {} channel(s); the model has {} and {}.".format(*theirs, *ours),
+            "Use the network that the model was made from as its teacher.",
+        )
+
+
+def identity(settings: Settings, model: nn.Module, teacher: nn.Module | None, train: Any) -> dict[str, Any]:
+    """What a checkpoint must have been written under to be resumed from.
+
+    Args:
+        settings: The settings.
+        model: Before its first step.
+        teacher: Or None.
+        train: Data, whose fingerprint is taken if they have one, else their number.
+    """
+    data = getattr(train, "dataset", train)
+    return {
+        **asdict(settings),
+        "data": str(getattr(data, "fingerprint", len(data)))[:_DIGITS],
+        "options": recipe_of(model).options,
+        "weights": weights_sha256(model.state_dict())[:_DIGITS],
+        "teacher": None if teacher is None else weights_sha256(teacher.state_dict())[:_DIGITS],
+    }
