@@ -85,6 +85,10 @@ def audit(
         raise click.UsageError("Give --data or --random-data, not both.")
     if source is None and not random_data:
         output.say("No --data: random images, so no accuracy.")
+    if len(set(references)) < len(references):
+        raise click.UsageError(
+            "A model is given twice. Name each once; copy a folder to compare it with itself."
+        )
     plan = _plan(**wishes)
     _check_outputs(several=len(references) > 1, **outputs)
     models = [open_model(reference, opening) for reference in references]

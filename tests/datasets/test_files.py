@@ -216,3 +216,14 @@ def test_fingerprint_follows_names_sizes_and_labels(tmp_path: Path) -> None:
     assert before == open_data(root).fingerprint
     (root / "ant" / "0.png").rename(root / "bee" / "9.png")
     assert open_data(root).fingerprint != before
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    ramp = (np.arange(40 * 40).reshape(40, 40) * 40).astype(np.uint16)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(ramp).save(tmp_path / "a" / "deep.png")
+    Image.fromarray((ramp // 257).astype(np.uint8)).save(tmp_path / "b" / "plain.png")
+    data = open_data(tmp_path, size=32)
+    images, _ = data.batch([0, 1])
+    torch.testing.assert_close(images[0], images[1], atol=0.05, rtol=0)
