@@ -40,19 +40,16 @@ def open_model(reference: str | Path, *, pretrained: bool = True, **model_args: 
 
     Raises:
         ModelError: No such model or source, or its weights cannot be had.
+        OptionError: Arguments were given for a saved model, which is opened as it was saved.
     """
-    if storage.is_model_folder(reference):
-        return load(reference)
-    prefix, colon, name = str(reference).partition(":")
-    if not colon:
-        prefix, name = _DEFAULT_SOURCE, str(reference)
-    source = plugins.model_source(prefix)
-    folder = getattr(source, "resolve_folder", lambda _: None)(name)
+    folder = saved_folder(reference)
     if folder is not None:
+        _check_as_saved(reference, pretrained, model_args)
         model = load(folder)
-        model.greenadapt_reference = f"{prefix}:{name}"  # type: ignore[assignment]
+        model.greenadapt_reference = str(reference)  # type: ignore[assignment]
         return model
-    model = source.open(name, pretrained, model_args)
+    prefix, name = _split(reference)
+    model = plugins.model_source(prefix).open(name, pretrained, model_args)
     base = getattr(model, "greenadapt_base", None) or Base(
         source=prefix,
         name=name,
@@ -60,6 +57,19 @@ def open_model(reference: str | Path, *, pretrained: bool = True, **model_args: 
         weights="pretrained" if pretrained else "random",
     )
     return _with_recipe(model, Recipe(greenadapt_version=greenadapt.__version__, base=base))
+
+
+def saved_folder(reference: str | Path) -> Path | None:
+    """The folder of a saved model that a reference stands for, or None for a plain network.
+
+    Raises:
+        ModelError: There is no such source, or it has no such model.
+    """
+    if storage.is_model_folder(reference):
+        return Path(reference)
+    prefix, name = _split(reference)
+    folder: Path | None = getattr(plugins.model_source(prefix), "resolve_folder", lambda _: None)(name)
+    return folder
 
 
 def recipe_of(model: nn.Module) -> Recipe:
@@ -192,6 +202,24 @@ def load(folder: str | Path) -> nn.Module:
 def _with_recipe(model: nn.Module, recipe: Recipe) -> nn.Module:
     model.greenadapt_recipe = recipe  # type: ignore[assignment]
     return model
+
+
+def _split(reference: str | Path) -> tuple[str, str]:
+    prefix, colon, name = str(reference).partition(":")
+    return (prefix, name) if colon else (_DEFAULT_SOURCE, str(reference))
+
+
+def _check_as_saved(reference: str | Path, pretrained: bool, model_args: dict[str, Any]) -> None:
+    """Refuses what would be ignored: a saved model has its weights and arguments with it."""
+    if pretrained and not model_args:
+        return
+    given = [] if pretrained else ["random weights"]
+    given += [f"{name}={value!r}" for name, value in model_args.items()]
+    raise OptionError(
+        f"{reference} is a saved model, and is opened as it was saved.",
+        f"Asked for: {', '.join(given)}.",
+        "Leave that out, or open the plain network by its name.",
+    )
 
 
 def _with_classes(recipe: Recipe, model: nn.Module) -> Recipe:

@@ -152,3 +152,8 @@ def test_teacher_that_does_not_fit():
     teacher = greenadapt.open_model("cifar_resnet8", pretrained=False, in_chans=1, num_classes=7)
     with pytest.raises(ModelError, match="has 7 classes"):
         train(network(), teacher=teacher)
+
+
+def test_one_process_trains_in_one_precision_after_another():
+    for precision in ("fp32", "bf16"):
+        assert train(network(), epochs=1, precision=precision).precision == precision

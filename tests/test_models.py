@@ -82,6 +82,13 @@ def test_saving_through_a_link_fills_what_it_points_to(tmp_path):
     assert storage.is_model_folder(tmp_path / "disk")
 
 
+def test_saved_model_is_opened_as_it_was_saved(tmp_path):
+    folder = greenadapt.save(awake("cifar_resnet8"), tmp_path / "saved")
+    for options in ({"pretrained": False}, {"num_classes": 3}):
+        with pytest.raises(OptionError, match="opened as it was saved"):
+            greenadapt.open_model(folder, **options)
+
+
 def test_architecture_of_a_retrofit_is_not_the_base(tmp_path):
     retrofit = greenadapt.wrap(awake("resnet18"), "blockdrop", keep=0.5, policy="spread")
     assert not timm.is_model(retrofit.pretrained_cfg["architecture"])

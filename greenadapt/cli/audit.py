@@ -91,7 +91,7 @@ def audit(
         )
     plan = _plan(**wishes)
     _check_outputs(several=len(references) > 1, **outputs)
-    models = [open_model(reference, opening) for reference in references]
+    models = [open_model(each, opening, saved_as_is=len(references) > 1) for each in references]
     data = None if source is None else open_data(source, models[0], limits)
     profiles = run_audit(dict(zip(names_of(references), models, strict=True)), data, plan, places)
     hand_over(profiles, as_json=as_json, **outputs)

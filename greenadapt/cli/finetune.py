@@ -140,12 +140,20 @@ def _images(source: str, val: str | None, network: Any, limits: Mapping[str, Any
 
 def _teacher(reference: str | None, network: Any, opening: Mapping[str, Any]) -> Any:
     from greenadapt import models
+    from greenadapt.errors import ModelError
 
     if reference is None:
         return None
     if reference != "base":
-        return open_model(reference, opening)
-    base = models.recipe_of(network).base
+        return open_model(reference, opening, saved_as_is=True)
+    recipe = models.recipe_of(network)
+    base = recipe.base
+    if base.weights != "pretrained" or recipe.training:
+        raise ModelError(
+            "The base of this model cannot be opened again as a teacher.",
+            f"Its weights are {base.weights}, not those published as {base.reference}.",
+            "Name the teacher: --teacher FOLDER, or a name such as embedded:resnet20.",
+        )
     return models.open_model(base.reference, **base.model_args)
 
 

@@ -83,8 +83,13 @@ model_options = packed(
 """Adds what it takes to open a model by reference, as ``opening``; `open_model` takes it."""
 
 
-def open_model(reference: str, opening: Mapping[str, Any]) -> Any:
+def open_model(reference: str, opening: Mapping[str, Any], *, saved_as_is: bool = False) -> Any:
     """Opens a model with the values of `model_options`.
+
+    Args:
+        reference: The model.
+        opening: The values.
+        saved_as_is: They are meant for plain networks; a saved model is opened without them.
 
     Raises:
         ModelError: No such model or source, or its weights cannot be had.
@@ -92,6 +97,8 @@ def open_model(reference: str, opening: Mapping[str, Any]) -> Any:
     """
     from greenadapt import models
 
+    if saved_as_is and models.saved_folder(reference) is not None:
+        return models.open_model(reference)
     arguments = {name: opening[name] for name in ("num_classes", "in_chans") if opening[name] is not None}
     for name, text in pairs(opening["model_args"], "--model-arg").items():
         arguments[name] = plain_value(text)

@@ -138,8 +138,11 @@ def _prepare(
 def _accelerator(precision: str, device: str) -> Accelerator:
     try:
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
     except ImportError as error:
         raise MissingExtraError("finetune", "train") from error
+    # accelerate keeps the first precision of a process for good, and a second training may want another.
+    AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision, cpu=device.startswith("cpu") or None
     )

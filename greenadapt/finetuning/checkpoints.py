@@ -20,7 +20,8 @@ def write(path: str | Path, state: dict[str, Any]) -> None:
     import torch
 
     buffer = io.BytesIO()
-    torch.save({**state, "random": torch.get_rng_state()}, buffer)
+    boards = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    torch.save({**state, "random": torch.get_rng_state(), "random_boards": boards}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
@@ -62,4 +63,6 @@ def read(path: str | Path, settings: str) -> dict[str, Any]:
             "Resume with the same settings, or start again without it.",
         )
     torch.set_rng_state(state["random"])
+    if len(state["random_boards"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["random_boards"])
     return state

@@ -28,7 +28,7 @@ def test_the_loader_on_each_pluggy(minor: str, tmp_path: Path) -> None:
         "tests/plugins/test_plugin_faults.py",
     ]
     ran = subprocess.run(
-        [sys.executable, "-c", script, *tests, "tests/plugins/test_plugin_faults.py"],
+        [sys.executable, "-c", script, *tests],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         capture_output=True,
