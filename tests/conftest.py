@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.simulator.fixture import simulator as simulator
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
