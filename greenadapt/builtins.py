@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 @hookimpl
 def greenadapt_model_sources() -> list[Provider]:
-    """timm, the Hub, folders on this disk, and the networks shipped with the package."""
+    """timm, the Hub, folders and checkpoints on this disk, and the networks shipped with the package."""
     return [
         Provider("timm", "timm's networks, by name and pretrained tag", "greenadapt.sources.timm:source"),
         Provider("local-dir", "folders on this disk", "greenadapt.sources.folder:source"),
         Provider("hf-hub", "models on the Hugging Face Hub", "greenadapt.sources.hub:source"),
         Provider("embedded", "small trained networks in this package", "greenadapt.sources.embedded:source"),
+        Provider("ibm", "the Big-Little authors' checkpoints", "greenadapt.sources.ibm:source"),
     ]
 
 

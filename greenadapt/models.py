@@ -33,7 +33,7 @@ def open_model(reference: str | Path, *, pretrained: bool = True, **model_args: 
 
     Args:
         reference: A timm name with or without tag ("resnet50.a1_in1k"), a name with a source's
-            prefix ("timm:", "hf-hub:", "local-dir:", "embedded:", or a plugin's), or a folder that
+            prefix ("timm:", "hf-hub:", "local-dir:", "embedded:", "ibm:", or a plugin's), or a folder that
             `save` wrote.
         pretrained: Load the published weights; False leaves them random, and every profile says so.
         **model_args: Passed to the source, such as ``num_classes`` and ``in_chans``.
@@ -182,14 +182,21 @@ def save(
 def load(folder: str | Path) -> nn.Module:
     """Reads a model that `save` wrote; its logits are those of the saved one.
 
+    Args:
+        folder: The folder, or a reference with a source's prefix that `open_model` opens, such as
+            "ibm:FILE.pth.tar" or "embedded:resnet20".
+
     Returns:
         The network in eval mode, on the CPU.
 
     Raises:
         StorageError: There is no saved model, or its weights cannot be read.
         RecipeError: The recipe is newer than this greenadapt.
-        ModelError: The weights do not fit the recipe.
+        ModelError: The weights do not fit the recipe, or the source has no such model.
     """
+    prefix, colon, _ = str(folder).partition(":")
+    if colon and prefix in plugins.model_sources() and not Path(folder).exists():
+        return open_model(folder)
     recipe = storage.read_recipe(folder)
     model = _rebuilt(recipe)
     tensors = storage.read_tensors(folder)

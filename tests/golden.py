@@ -30,13 +30,16 @@ def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.floa
     return rng.normal(0.0, math.sqrt(2.0 / math.prod(shape[1:])), shape)
 
 
+def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
+    """The float64 tensor of that name and shape."""
+    return torch.from_numpy(np.asarray(_draw(name, shape)))
+
+
 def seed_weights(model: Model) -> Model:
     """Turn the model to float64 and eval mode and draw every tensor from its name; returns the model."""
     model.double().eval()
     state = {
-        name: torch.from_numpy(np.asarray(_draw(name, tuple(tensor.shape))))
-        if tensor.is_floating_point()
-        else tensor
+        name: drawn(name, tuple(tensor.shape)) if tensor.is_floating_point() else tensor
         for name, tensor in model.state_dict().items()
     }
     model.load_state_dict(state)

@@ -27,6 +27,7 @@ SHIPPED = {
     "show": "show",
     "publish": "publish",
     "check": "check",
+    "convert-checkpoint": "convert",
 }
 """Each shipped command, in the order of the help page, with the module that holds it."""
 
@@ -88,7 +89,8 @@ class Commands(click.Group):
 
 
 def _shipped(name: str) -> click.Command:
-    command: click.Command = getattr(importlib.import_module(f"greenadapt.cli.{SHIPPED[name]}"), name)
+    module = importlib.import_module(f"greenadapt.cli.{SHIPPED[name]}")
+    command: click.Command = getattr(module, name.replace("-", "_"))
     return command
 
 

@@ -5,6 +5,8 @@ greenadapt.sources
 ├── folder      local-dir:some/folder     a folder in timm's format, or one saved by greenadapt
 ├── hub         hf-hub:owner/name         either of these on the Hugging Face Hub
 ├── embedded    embedded:resnet20         the trained networks shipped with this package
-├── building    what the first three share: build a timm network around a file of weights
+├── ibm         ibm:bLResNet-50.pth.tar   a checkpoint of the Big-Little authors
+├── building    what they share: build a timm network around a file of weights
+├── checkpoints read such a file without running code from it
 └── network     whether a server answers, within seconds
 """

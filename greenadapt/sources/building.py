@@ -1,12 +1,11 @@
 """Build a timm network around a file of weights that is already on this disk.
 
 Fetching is left out of it on purpose: the sources know where their files are and what to say when they
-cannot be had. Weights are read from safetensors, or by torch's restricted reader, which runs no code.
+cannot be had. Weights are read by timm from safetensors, else by `greenadapt.sources.checkpoints`.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import timm
 
 import greenadapt.zoo  # noqa: F401  (registers its networks with timm)
 from greenadapt.errors import ModelError, OptionError
+from greenadapt.sources.checkpoints import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,7 +51,7 @@ def build(
             name, pretrained=weights is not None, pretrained_cfg_overlay=overlay, **model_args
         )
     except RuntimeError as error:
-        raise _misfit(label, error) from error
+        raise misfit(label, error) from error
     except (TypeError, ValueError, AssertionError) as error:
         raise _refused(label, model_args, error) from error
     for key in ("file", "state_dict"):
@@ -64,35 +64,7 @@ def _weights_overlay(weights: Path | Mapping[str, Tensor], label: str) -> dict[s
         return {"state_dict": dict(weights)}
     if weights.suffix in _READ_BY_TIMM:
         return {"file": str(weights)}
-    return {"state_dict": read_pickled_tensors(weights, label)}
-
-
-def read_pickled_tensors(file: Path, label: str) -> dict[str, Tensor]:
-    """Reads a checkpoint of PyTorch's own format without running code from it.
-
-    Args:
-        file: The checkpoint: a state dict, or a dict with one under ``state_dict`` or ``model``.
-        label: How to name the network in an error.
-
-    Raises:
-        ModelError: The file cannot be read, or it holds more than tensors.
-    """
-    import torch
-
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(
-            f"The weights of {label} cannot be read.",
-            f"{file.name}: {str(error).splitlines()[0]}",
-            "Take them from where they came from again, best as a safetensors file.",
-        ) from error
-    for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    return {
-        name.removeprefix("_orig_mod.").removeprefix("module."): tensor for name, tensor in content.items()
-    }
+    return {"state_dict": read_tensors(weights, label)}
 
 
 def first_few(names: Iterable[str]) -> str:
@@ -102,8 +74,16 @@ def first_few(names: Iterable[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _misfit(label: str, error: RuntimeError) -> ModelError:
-    """Turns torch's report of every key into a sentence of the first few."""
+def misfit(
+    label: str, error: RuntimeError, todo: str = "Leave out the model arguments that change its shape."
+) -> ModelError:
+    """Turns torch's report of every key into a sentence of the first few.
+
+    Args:
+        label: How to name the network.
+        error: What ``load_state_dict`` raised.
+        todo: What the user can do about it.
+    """
     text = str(error)
     lists = {
         "missing": _quoted(text, r"Missing key\(s\) in state_dict: (.*)"),
@@ -122,7 +102,7 @@ def _misfit(label: str, error: RuntimeError) -> ModelError:
         return ModelError(
             f"The weights do not fit {label}.",
             f"{faults}.",
-            "Leave out the model arguments that change its shape.",
+            todo,
         )
     return ModelError(
         f"{label} cannot be opened.",

@@ -89,7 +89,7 @@ def _weights(name: str, cfg: PretrainedCfg) -> Path | dict[str, Tensor]:
         return _from_address(str(cfg.url), name)
     raise ModelError(
         f"There are no pretrained weights for {name}.",
-        _weights_elsewhere(name),
+        _weights_elsewhere(name, cfg),
         "Pass --no-pretrained (pretrained=False) for random weights.",
     )
 
@@ -107,7 +107,9 @@ def _from_address(url: str, name: str) -> dict[str, Tensor]:
     return state
 
 
-def _weights_elsewhere(name: str) -> str:
+def _weights_elsewhere(name: str, cfg: PretrainedCfg) -> str:
+    if cfg.notes:
+        return " ".join(cfg.notes)
     siblings = timm.list_pretrained(f"{name.partition('.')[0]}*")
     return f"Published are: {first_few(siblings)}." if siblings else "timm names no place to get any from."
 

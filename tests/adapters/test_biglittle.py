@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import greenadapt
-from greenadapt.adapters.biglittle.branches import BigLittleStem
 from greenadapt.adapters.biglittle.objective import BigLittleObjective, reestimate_norms
 from greenadapt.errors import ModelError, OptionError
 from greenadapt.testing import awake
+from greenadapt.zoo.bl_stages import BigLittleStem
 
 
 def macs(model, images):
@@ -81,6 +81,7 @@ def test_reestimation_gives_the_norms_the_statistics_of_the_images():
 @pytest.mark.parametrize(
     ("reference", "reason"),
     [
+        ("bl_resnet50", "already"),
         ("seresnet50", "attention"),
         ("resnext50_32x4d", "grouped"),
         ("resnetaa50", "anti-aliased"),

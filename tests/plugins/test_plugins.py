@@ -16,7 +16,7 @@ __all__ = ["install"]  # a fixture
 PROVIDERS = {
     "adapter": {"blockdrop", "biglittle"},
     "meter": {"nvml", "rapl", "codecarbon", "replay"},
-    "model_source": {"timm", "local-dir", "hf-hub", "embedded"},
+    "model_source": {"timm", "local-dir", "hf-hub", "embedded", "ibm"},
     "publisher": {"profiles", "hf-hub"},
 }
 

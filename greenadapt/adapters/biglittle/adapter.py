@@ -11,13 +11,13 @@ from typing import Any
 
 from torch import nn
 
-from greenadapt.adapters.biglittle.branches import BigLittleStem, Branches
 from greenadapt.adapters.biglittle.config import BigLittleConfig
 from greenadapt.adapters.biglittle.families import Family, family_of, last_activation, without_last_activation
 from greenadapt.adapters.biglittle.objective import BigLittleObjective
 from greenadapt.adapters.retrofit import Retrofit, become
 from greenadapt.errors import OptionError
 from greenadapt.interfaces import Description
+from greenadapt.zoo.bl_stages import BigLittleStem, Branches
 
 
 class BigLittle(Retrofit):
@@ -47,7 +47,8 @@ class BigLittleAdapter:
         first = next(model.parameters())
         inherited = sum(p.numel() for p in model.parameters())
         if isinstance(getattr(network, "maxpool", None), nn.MaxPool2d):
-            network.maxpool = BigLittleStem(_width(network.layer1[0], "in"), config.alpha)
+            network.maxpool = stem = BigLittleStem(_width(network.layer1[0], "in"), config.alpha)
+            stem.become_identity()
         for name, stride in family.fusion_strides.items():
             setattr(model, name, _converted(getattr(model, name), stride, family, config))
         model.to(first.device, first.dtype)
@@ -107,6 +108,7 @@ def _converted(stage: nn.Sequential, stride: int, family: Family, config: BigLit
         # The published networks keep the activation where the big branch is a single block.
         without_last_activation(big[-1])
     branches = Branches(nn.Sequential(*big), nn.Sequential(*little), thin, out, act)
+    branches.close_little()
     return nn.Sequential(branches, family.halve(fusion) if stride == 2 else fusion)
 
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
-from greenadapt.adapters.biglittle.branches import conv_norm
 from greenadapt.adapters.residual import shortcut_of
 from greenadapt.errors import ModelError
+from greenadapt.zoo.bl_stages import BigLittleStem, conv_norm
 from greenadapt.zoo.cifar_resnet import SHORTCUTS, CifarBasicBlock, CifarResNet
 
 
@@ -43,6 +43,8 @@ class TimmResNets:
 
     def check(self, model: nn.Module) -> str | None:
         """Grouped, attentive, anti-aliased, dilated and deep-stem variants are refused."""
+        if isinstance(model.maxpool, BigLittleStem):
+            return "it is a Big-Little network already"
         for name, module in model.named_modules():
             if getattr(module, "se", None) is not None:
                 return f"{name} has channel attention"

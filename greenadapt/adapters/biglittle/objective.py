@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from greenadapt.adapters.biglittle.branches import BigLittleStem
 from greenadapt.adapters.distillation import Distillation
+from greenadapt.zoo.bl_stages import BigLittleStem
 
 _BATCHES = 20
 

@@ -1,17 +1,27 @@
-"""The two branches of a stage, and of the stem.
+"""The two branches of a stage, and of the stem: what Big-Little networks are made of.
 
-    x ──┬── big: blocks 0..n-2, the first halves ──── up ──┐
-        │                                                 + ── activation ── fusion: block n-1
-        └── little: thin blocks ── expand: 1x1, norm ──────┘
+    x ──┬── big: n-1 blocks, the first halves ────────── up ──┐
+        │                                                    + ── activation ── fusion: one block
+        └── little: thin blocks ── expand: 1x1, norm ─────────┘
 
-Source: Big-Little Net, section 3.2 and figure 2; nearest-neighbour upsampling and addition with unit
+The published networks (`greenadapt.zoo.bl_resnet`) and those converted from a pretrained one
+(`greenadapt.adapters.biglittle`) are built of the same two modules, so that their tensors bear the same
+names. Source: Big-Little Net, section 3.2 and figure 2; nearest-neighbour upsampling and addition with unit
 weights are those of the published networks.
 """
 
 from __future__ import annotations
 
 import torch.nn.functional as F
+from timm.layers import register_notrace_function  # type: ignore[attr-defined]
 from torch import Tensor, nn
+
+from greenadapt.errors import OptionError
+
+__all__ = ["BigLittleStem", "Branches", "check_resolution", "conv_norm"]
+
+_SMALLEST = 9
+"""Pixels that a stem must get, so that the third stage, at an eighth of that, still has two to halve."""
 
 
 class Branches(nn.Module):
@@ -32,9 +42,11 @@ class Branches(nn.Module):
         self.big = big
         self.little = little
         self.expand = conv_norm(width, out, 1)
-        # The little branch starts as nothing, so that the stage starts as a known function of the base.
-        nn.init.zeros_(self.expand[1].weight)  # type: ignore[arg-type]
         self.act = act
+
+    def close_little(self) -> None:
+        """Lets the little branch give nothing, so that a converted stage starts as a function of its base."""
+        nn.init.zeros_(self.expand[1].weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, c, H, W] to [B, C, H, W]."""
@@ -43,9 +55,6 @@ class Branches(nn.Module):
 
 class BigLittleStem(nn.Module):
     """Takes the place of the max-pooling behind a ResNet's first convolution.
-
-    Its big branch and its last convolution start as the identity at every second pixel, its little one
-    as nothing. See `calibrated_norms` for the norms that must be fitted to stay so.
 
     Args:
         channels: Of its input and output.
@@ -65,6 +74,9 @@ class BigLittleStem(nn.Module):
         )
         self.act = nn.ReLU(inplace=True)
         self.fuse = conv_norm(channels, channels, 1)
+
+    def become_identity(self) -> None:
+        """Lets it give every second pixel of its input, but for what `calibrated_norms` do to it."""
         nn.init.dirac_(self.big[0].weight)  # type: ignore[arg-type]
         nn.init.dirac_(self.fuse[0].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.little[-1].weight)  # type: ignore[arg-type]
@@ -74,7 +86,12 @@ class BigLittleStem(nn.Module):
         return [norm for norm in (self.big[1], self.fuse[1]) if isinstance(norm, nn.BatchNorm2d)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] to [B, C, ceil(H / 2), ceil(W / 2)]."""
+        """[B, C, H, W] to [B, C, ceil(H / 2), ceil(W / 2)].
+
+        Raises:
+            OptionError: The image is too small for a third stage at half resolution.
+        """
+        check_resolution(x)
         merged = self.act(_merged(self.big(x), self.little(x)))
         return self.act(self.fuse(merged))  # type: ignore[no-any-return]
 
@@ -87,6 +104,27 @@ def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Seq
 
 
 def _merged(big: Tensor, little: Tensor) -> Tensor:
-    if big.shape[2:] != little.shape[2:]:
-        big = F.interpolate(big, size=little.shape[2:], mode="nearest")
-    return big + little
+    # No question of shapes here: torch.fx could not trace it, and equal shapes come out as they went in.
+    return F.interpolate(big, size=little.shape[2:], mode="nearest") + little
+
+
+@register_notrace_function  # type: ignore[untyped-decorator]
+def check_resolution(x: Tensor) -> None:
+    """Refuses what would be a single pixel before the third stage has halved it.
+
+    Its name begins with a letter because torch.fx takes no other function for a leaf.
+
+    Args:
+        x: What a stem gets, [B, C, H, W].
+
+    Raises:
+        OptionError: It is too small.
+    """
+    height, width = x.shape[-2:]
+    if height < _SMALLEST or width < _SMALLEST:
+        raise OptionError(
+            "This image is too small for a branch at half resolution.",
+            f"It reaches the stem as {height}x{width} px; the third stage would have nothing left to halve.",
+            f"Use images of {2 * _SMALLEST - 1}x{2 * _SMALLEST - 1} px or more; for small ones there are the "
+            "cifar_resnet networks.",
+        )
