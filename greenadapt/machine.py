@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import greenadapt
-from greenadapt.boards import all_board_facts, board_facts, nvml, open_board
+from greenadapt.boards import all_board_facts, board_facts, boards_of, nvml, open_uuid
 from greenadapt.errors import MeasurementError, OptionError
 from greenadapt.profile import Conditions, Machine, Plan
 
@@ -163,7 +164,11 @@ def describe_machine() -> Machine:
 
 
 def describe_conditions(
-    plan: Plan, device: str, input_shape: tuple[int, int, int], data: Literal["real", "random"]
+    plan: Plan,
+    device: str,
+    input_shape: tuple[int, int, int],
+    data: Literal["real", "random"],
+    boards: Sequence[str] = (),
 ) -> Conditions:
     """What the numbers of an audit depend on.
 
@@ -172,13 +177,19 @@ def describe_conditions(
         device: A resolved torch device.
         input_shape: Channels, height, width.
         data: Whether the images are real.
+        boards: UUIDs of the boards that did the work, where it is not torch that ran it there; by default
+            the board behind `device`.
+
+    Raises:
+        MeasurementError: One of `boards` is unknown.
     """
     import torch
 
-    facts = _board_of(device)
+    facts = _facts_of(boards) if boards else _board_of(device)
+    driver, name = (facts[0]["driver"], _name_of(facts)) if facts else (None, None)
     return Conditions(
-        device=device_name(device),
-        device_type=torch.device(device).type,
+        device=name if boards and name is not None else device_name(device),
+        device_type="cuda" if boards else torch.device(device).type,
         batch_size=plan.batch_size,
         precision=plan.precision,
         input_shape=input_shape,
@@ -187,16 +198,56 @@ def describe_conditions(
         threads=torch.get_num_threads(),
         data=data,
         torch=str(torch.__version__),
-        driver=facts.get("driver"),
-        power_limit_watts=facts.get("power_limit_watts"),
+        driver=driver,
+        power_limit_watts=_sum(facts, "power_limit_watts"),
+        tf32=tf32_setting() if device.startswith("cuda") else None,
+        max_sm_clock_mhz=_shared(facts, "max_sm_clock_mhz"),
+        application_sm_clock_mhz=_shared(facts, "application_sm_clock_mhz"),
     )
 
 
-def _board_of(device: str) -> dict[str, Any]:
-    if not device.startswith("cuda"):
-        return {}
+def tf32_setting() -> Literal["off", "convolutions", "matmuls", "both"] | None:
+    """Where torch may round fp32 to TF32; None where torch does not tell."""
+    import torch
+
     try:
-        with nvml() as library:
-            return board_facts(library, open_board(library, device))
+        # What the older switches (allow_tf32) set shows here too; reading those fails once both were used.
+        convolutions = torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
+        matmuls = torch.backends.cuda.matmul.fp32_precision == "tf32"
+    except (AttributeError, RuntimeError):
+        return None
+    if convolutions and matmuls:
+        return "both"
+    return "convolutions" if convolutions else "matmuls" if matmuls else "off"
+
+
+def _board_of(device: str) -> list[dict[str, Any]]:
+    if not device.startswith("cuda"):
+        return []
+    try:
+        return _facts_of(boards_of(device))
     except MeasurementError:
-        return {}
+        return []
+
+
+def _facts_of(uuids: Sequence[str]) -> list[dict[str, Any]]:
+    with nvml() as library:
+        return [board_facts(library, open_uuid(library, uuid)) for uuid in uuids]
+
+
+def _name_of(facts: Sequence[dict[str, Any]]) -> str | None:
+    names = [each["name"] for each in facts]
+    if None in names:
+        return None
+    kinds = dict.fromkeys(names)
+    return " + ".join(f"{names.count(kind)} x {kind}" if names.count(kind) > 1 else kind for kind in kinds)
+
+
+def _sum(facts: Sequence[dict[str, Any]], key: str) -> float | None:
+    values = [each[key] for each in facts]
+    return sum(values) if values and None not in values else None
+
+
+def _shared(facts: Sequence[dict[str, Any]], key: str) -> float | None:
+    values = {each[key] for each in facts}
+    return values.pop() if len(values) == 1 else None

@@ -1,8 +1,12 @@
 """Whether the numbers of an audit may be used: valid, suspect or invalid, and why.
 
-valid      with remarks that a reader must know: a quick plan, random images or weights
-suspect    something disturbed the run: other processes, throttling, trials that scatter, a meter that failed
-invalid    no measurement at all: a replayed recording
+valid      with remarks that a reader must know: a quick plan, random images or weights, what NVML hides
+suspect    something disturbed the run: other processes, throttling, a clock that drifts, trials that scatter,
+           a failing call, instruments that contradict each other
+invalid    no measurement of what it claims: a replayed recording, a simulated board, another board's joules,
+           those of all MIG slices without saying so, or a counter that started again and left too few trials
+
+What is doubted of a board rests on `greenadapt.boards.BoardReport`; `greenadapt.auditing.doubts` words it.
 """
 
 from __future__ import annotations
@@ -11,13 +15,15 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
-from greenadapt.boards import BoardState
+from greenadapt.auditing.doubts import board_doubts, board_remarks, facts_of
+from greenadapt.boards import MIG_NOTE, BoardReport
 from greenadapt.interfaces import MeterInfo
-from greenadapt.profile import Plan, Trial, Validity
+from greenadapt.profile import Agreement, Plan, Trial, Validity
 from greenadapt.statistics import coefficient_of_variation, counted
 
 _SCATTER = 0.05
 _SHARE_OF_OTHERS = 0.1
+_AGREEMENT = 0.05
 
 
 def judge(
@@ -26,11 +32,14 @@ def judge(
     trials: Sequence[Trial],
     info: MeterInfo | None,
     failures: Sequence[str],
-    before: BoardState,
-    after: BoardState,
     others_cores: float | None,
-    weights: Literal["pretrained", "trained", "random"],
+    weights: Literal["pretrained", "trained", "random", "unknown"],
     data: Literal["real", "random"],
+    reports: Sequence[BoardReport] = (),
+    agreement: Agreement | None = None,
+    metered: Sequence[str] = (),
+    worked_on: Sequence[str] = (),
+    simulated: bool = False,
 ) -> Validity:
     """Judges one profile.
 
@@ -39,38 +48,79 @@ def judge(
         trials: All trials of the network.
         info: The meter's; None without one.
         failures: Why the energy of some trials is unknown.
-        before: The board before the trials.
-        after: The board after them.
         others_cores: How many cores other programs kept busy during the trials, if the processor did
             the work; None if unknown, or if a board did it.
         weights: Where the weights come from.
         data: Whether the images are real.
+        reports: What a `greenadapt.boards.Watch` saw of each board during the trials.
+        agreement: CodeCarbon's joules beside the boards' own counters.
+        metered: UUIDs of the boards whose joules were counted; by default that of `info`.
+        worked_on: UUIDs of the boards that the calls ran on; empty where that is not known.
+        simulated: Whether a metered board is one of the simulator's.
     """
-    wrong = (
-        ["The readings are replayed from a recording."] if info is not None and info.name == "replay" else []
-    )
-    doubts = [*_disturbances(before, after), *_crowd(others_cores), *_scatter(trials), *failures]
-    remarks = _remarks(plan, weights, data)
+    metered = metered or ([info.board] if info is not None and info.board is not None else [])
+    wrong = [
+        *_replayed(info),
+        *(["The joules are those of a simulated board."] if simulated else []),
+        *_other_boards(metered, worked_on),
+        *_slices(info, reports),
+        *_too_few(info, trials, reports),
+    ]
+    doubts = [
+        *board_doubts(reports),
+        *_crowd(others_cores),
+        *_scatter(trials),
+        *failures,
+        *_disagreement(agreement),
+    ]
+    remarks = [*board_remarks(reports), *_remarks(plan, weights, data)]
     status: Literal["valid", "suspect", "invalid"] = "invalid" if wrong else "suspect" if doubts else "valid"
-    return Validity(status=status, reasons=[*wrong, *doubts, *remarks])
+    return Validity(
+        status=status,
+        reasons=[*wrong, *doubts, *remarks],
+        boards=[facts_of(report) for report in reports],
+        crosscheck=agreement,
+    )
 
 
-def _disturbances(before: BoardState, after: BoardState) -> list[str]:
-    found = []
-    others = max(before.other_processes or 0, after.other_processes or 0)
-    if others:
-        found.append(f"{others} other process{'es' if others > 1 else ''} computed on the board.")
-    if before.thermal_seconds is not None and after.thermal_seconds is not None:
-        throttled = after.thermal_seconds - before.thermal_seconds
-        if throttled > 0:
-            found.append(f"Heat throttled the board for {throttled:.3f} s.")
-    if after.slowdown:
-        found.append("The board was slowed down by heat or by its power supply.")
-    if before.power_limit_watts != after.power_limit_watts:
-        found.append(
-            f"The power limit went from {before.power_limit_watts} W to {after.power_limit_watts} W."
-        )
-    return found
+def _replayed(info: MeterInfo | None) -> list[str]:
+    if info is None or info.name != "replay":
+        return []
+    return ["The readings are replayed from a recording."]
+
+
+def _other_boards(metered: Sequence[str], worked_on: Sequence[str]) -> list[str]:
+    missing = [uuid for uuid in worked_on if uuid not in metered]
+    if not metered or not missing:
+        return []
+    return [f"The joules are those of {', '.join(metered)}, but the calls ran on {', '.join(missing)}."]
+
+
+def _slices(info: MeterInfo | None, reports: Sequence[BoardReport]) -> list[str]:
+    labelled = info is not None and MIG_NOTE in info.note
+    if info is None or labelled or info.kind != "measured":
+        return []
+    return [
+        f"The board {report.uuid} is cut into MIG slices: its joules are those of all slices together, and "
+        "the meter does not say so."
+        for report in reports
+        if report.mig and info.scope == "gpu"
+    ]
+
+
+def _too_few(info: MeterInfo | None, trials: Sequence[Trial], reports: Sequence[BoardReport]) -> list[str]:
+    resets = sum(report.counter_resets or 0 for report in reports)
+    known, all_counted = [trial for trial in counted(trials) if trial.joules is not None], counted(trials)
+    if info is None or not resets or 2 * len(known) >= len(all_counted):
+        return []
+    return [
+        f"The energy counter started again {_times(resets)} during the run, which left {len(known)} of "
+        f"{len(all_counted)} trials with an energy."
+    ]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _crowd(others_cores: float | None) -> list[str]:
@@ -85,6 +135,15 @@ def _scatter(trials: Sequence[Trial]) -> list[str]:
     if scatter <= _SCATTER:
         return []
     return [f"The time per inference scatters by {scatter:.0%} over {len(counted(trials))} trials."]
+
+
+def _disagreement(agreement: Agreement | None) -> list[str]:
+    difference = agreement.relative_difference if agreement is not None else None
+    # What the two may differ by because they were not read at one moment says nothing against either.
+    slack = (agreement.doubt_fraction or 0.0) if agreement is not None else 0.0
+    if difference is None or abs(difference) <= max(_AGREEMENT, slack):
+        return []
+    return [f"CodeCarbon's joules of the boards differ by {difference:+.1%} from their own counters."]
 
 
 def _remarks(plan: Plan, weights: str, data: str) -> list[str]:
