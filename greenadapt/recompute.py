@@ -1,6 +1,7 @@
 """Computes again what a profile derives from its raw readings, for `greenadapt check`.
 
 trials, idle ──> summary ──> carbon
+trials, plan ──> stages               where all profiles of the run are at hand, from the pilot on
 hits ──────────> top-1 and its interval
 path shares ───> mean blocks kept
 everything ────> profile_id
@@ -9,28 +10,41 @@ everything ────> profile_id
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from greenadapt.carbon import grams_per_1000
+from greenadapt.carbon import again as grams_again
 from greenadapt.errors import ProfileError
-from greenadapt.profile import Execution, Interval, Profile, Quality
-from greenadapt.statistics import counted, summarize, unpack_hits, wilson
+from greenadapt.profile import Execution, Profile, Quality, Stages, Summary
+from greenadapt.statistics import (
+    counted,
+    decided,
+    per_block,
+    pilot_blocks,
+    settle,
+    summarize,
+    unpack_hits,
+    wilson,
+)
 
 _RELATIVE = 1e-9
 
 
-def differences(profile: Profile) -> list[str]:
+def differences(profile: Profile, others: Sequence[Profile] = ()) -> list[str]:
     """What in a profile does not follow from its raw readings.
 
     Args:
         profile: Any profile.
+        others: More profiles; those of the same run are needed to follow what its pilot decided, which
+            rests on the trials of all networks. Without them only what follows from the pilot's stated
+            figures is computed again.
 
     Returns:
         One line per figure: where it is, what it says, and what it should say. Empty if all is well.
     """
     return [
         *_trials(profile),
+        *_stages(profile, others),
         *_derived(profile),
         *(_quality(profile.quality) if profile.quality is not None else ()),
         *(_execution(profile.execution) if profile.execution is not None else ()),
@@ -52,19 +66,49 @@ def _trials(profile: Profile) -> Iterator[str]:
             yield _line(f"trials.{number}.inferences", trial.inferences, trial.calls * size)
         if trial.discarded != (trial.block == 0):
             yield _line(f"trials.{number}.discarded", trial.discarded, trial.block == 0)
-    if len(counted(profile.trials)) != plan.trials:
-        yield _line("number of counted trials", len(counted(profile.trials)), plan.trials)
+    wanted = plan.trials if profile.stages is None else 2 * profile.stages.blocks
+    if len(counted(profile.trials)) != wanted:
+        yield _line("number of counted trials", len(counted(profile.trials)), wanted)
     if profile.method.kind is None and any(trial.joules is not None for trial in profile.trials):
         yield "method.kind is missing, though trials have joules"
 
 
+def _stages(profile: Profile, others: Sequence[Profile]) -> Iterator[str]:
+    stages, plan = profile.stages, profile.plan
+    if stages is None:
+        return
+    if stages.pilot_blocks != pilot_blocks(plan):
+        yield _line("stages.pilot_blocks", stages.pilot_blocks, pilot_blocks(plan))
+    for number, trial in enumerate(profile.trials):
+        stage = 1 if trial.block <= stages.pilot_blocks else 2
+        if trial.stage != stage:
+            yield _line(f"trials.{number}.stage", trial.stage, stage)
+    run = _run(profile, stages, others)
+    if run is None:
+        again = decided(stages, plan)
+    else:
+        measured = all(each.method.kind == "measured" for each in run)
+        trials = {each.subject.name: each.trials for each in run}
+        again = settle(trials, plan, stages.trial_seconds, measured=measured)
+    yield from _compare("stages", stages.model_dump(), again.model_dump())
+
+
+def _run(profile: Profile, stages: Stages, others: Sequence[Profile]) -> list[Profile] | None:
+    """All profiles of a run, in order; None if some are not at hand."""
+    named = {each.subject.name: each for each in others if each.run_id == profile.run_id}
+    named[profile.subject.name] = profile
+    run = [named[name] for name in stages.networks if name in named]
+    complete = len(run) == len(stages.networks) and all(counted(each.trials) for each in run)
+    return run if complete else None
+
+
 def _derived(profile: Profile) -> Iterator[str]:
-    if len(counted(profile.trials)) < 2:
-        yield "summary cannot follow from fewer than two counted trials"
+    if len(per_block(profile.trials, "seconds")) < 2:
+        yield "summary cannot follow from fewer than two counted blocks"
         return
     again = summarize(profile.trials, profile.idle, profile.conditions.batch_size)
     yield from _compare("summary", profile.summary.model_dump(), again.model_dump())
-    yield from _carbon(profile, again.joules_per_inference)
+    yield from _carbon(profile, again)
 
 
 def _quality(quality: Quality) -> Iterator[str]:
@@ -98,18 +142,15 @@ def _execution(execution: Execution) -> Iterator[str]:
         yield from _compare("execution", stored, again)
 
 
-def _carbon(profile: Profile, gross: Interval | None) -> Iterator[str]:
+def _carbon(profile: Profile, summary: Summary) -> Iterator[str]:
+    gross, seconds = summary.joules_per_inference, summary.seconds_per_inference.mean
     for carbon in profile.carbon:
         where = f"carbon.{carbon.place}"
         if gross is None:
             yield f"{where} cannot follow: the energy is unknown"
             continue
-        again = grams_per_1000(gross.mean, carbon.grams_per_kwh)
-        yield from _compare(
-            where,
-            {"grams_per_1000_inferences": carbon.grams_per_1000_inferences},
-            {"grams_per_1000_inferences": again},
-        )
+        again = grams_again(carbon, gross.mean, seconds)
+        yield from _compare(where, carbon.model_dump(), again.model_dump())
         if carbon.kind != profile.method.kind:
             yield _line(f"{where}.kind", carbon.kind, profile.method.kind)
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import itertools
 import math
 import random
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from greenadapt import statistics as st
 from greenadapt.errors import ProfileError
-from greenadapt.profile import Idle, Trial
+from greenadapt.profile import Idle, Interval, Plan, Stages, Trial
 
 
 def trial(block: int, seconds: float, joules: float | None, inferences: int = 100, calls: int = 10) -> Trial:
@@ -48,37 +51,223 @@ def test_interval_refuses_what_has_none(values, log):
         st.interval(values, log=log)
 
 
-def test_paired_ratio_takes_out_what_both_share():
-    drift = {1: 1.0, 2: 1.5, 3: 0.7, 4: 2.0}
-    base = {block: 3.0 * factor for block, factor in drift.items()}
-    other = {block: 2.4 * factor for block, factor in drift.items()}
-    found = st.paired_ratio(base, other)
+def run(
+    base: Sequence[float], other: Sequence[float], *, pilot: int | None = None, first: int = 1
+) -> tuple[list[Trial], list[Trial]]:
+    """Trials of two networks with the given joules, two a block (ABBA, then BAAB, ...)."""
+    made: tuple[list[Trial], list[Trial]] = ([], [])
+    left = (iter(base), iter(other))
+    for number in range(len(base) // 2):
+        which = (0, 1, 1, 0) if number % 2 == 0 else (1, 0, 0, 1)
+        for place, network in enumerate(which):
+            made[network].append(
+                trial(first + number, 5.0, next(left[network]), inferences=1).model_copy(
+                    update={
+                        "order": 4 * (first + number) + place,
+                        "stage": 1 if pilot is None or number < pilot else 2,
+                    }
+                )
+            )
+    return made
+
+
+def noisy(blocks: int, seed: int, noise: float = 0.02, drift: float = 0.0, ratio: float = 0.9, **kwargs):
+    """Such trials with even noise and an even drift per trial."""
+    draw = random.Random(seed)
+    order = [(0, 1, 1, 0) if number % 2 == 0 else (1, 0, 0, 1) for number in range(blocks)]
+    joules: tuple[list[float], list[float]] = ([], [])
+    for place, network in enumerate(itertools.chain.from_iterable(order)):
+        joules[network].append(math.exp(draw.gauss(0, noise) + drift * place) * (ratio if network else 1))
+    return run(*joules, **kwargs)
+
+
+def reach(found: Interval | None) -> float:
     assert found is not None
-    assert found.mean == pytest.approx(0.8)
-    assert found.high - found.low < 1e-9
+    return math.log(found.high / found.low) / 2
+
+
+def test_an_even_drift_leaves_no_trace_in_the_ratio():
+    for blocks in (2, 3, 6):
+        found = st.paired_ratio(*noisy(blocks, 0, noise=0.0, drift=0.1, ratio=0.8), "joules")
+        assert found is not None
+        assert found.mean == pytest.approx(0.8)
+        assert reach(found) < 1e-12
+        assert found.trials == 2 * blocks
+
+
+def test_three_blocks_give_six_degrees_of_freedom():
+    base, other = [1.0, 1.02, 0.99, 1.01, 1.0, 1.03], [0.9, 0.91, 0.92, 0.9, 0.89, 0.9]
+    a, b = np.log(base).reshape(3, 2), np.log(other).reshape(3, 2)
+    levels = b.mean(1) - a.mean(1)
+    flip = np.array([1, -1, 1])
+    contrasts = flip * ((a[:, 0] - a[:, 1]) - (b[:, 0] - b[:, 1])) / 2
+    slopes = ((a[:, 0] - a[:, 1]) + (b[:, 0] - b[:, 1])) / 2
+    slopes = slopes - slopes.mean()
+    variance = (levels.var(ddof=1) + contrasts.var(ddof=1) + (slopes**2).sum() / 2) / 3
+    found = st.paired_ratio(*run(base, other), "joules")
+    assert found is not None
+    assert found.mean == pytest.approx(math.exp(levels.mean()))
+    assert reach(found) == pytest.approx(stats.t.ppf(0.975, 6) * math.sqrt(variance / 3))
+
+
+def test_a_drift_that_is_not_even_is_left_out_of_the_noise():
+    steady, jumpy = noisy(3, 4), noisy(3, 4)
+    # From the middle of the second block on everything costs half as much again.
+    jumpy = tuple(
+        [each.model_copy(update={"joules": each.joules * (1.5 if each.order > 9 else 1)}) for each in network]
+        for network in jumpy
+    )
+    assert reach(st.paired_ratio(*jumpy, "joules")) < 3 * reach(st.paired_ratio(*steady, "joules"))
+
+
+def test_what_moves_between_blocks_widens_the_interval():
+    base, other = noisy(6, 1, noise=0.001)
+    shifts = [0.95, 1.04, 1.0, 0.97, 1.05, 1.01]
+    other = [each.model_copy(update={"joules": each.joules * shifts[each.block - 1]}) for each in other]
+    found = st.paired_ratio(base, other, "joules")
+    levels = [
+        math.log(st.per_block(other, "joules")[block] / st.per_block(base, "joules")[block])
+        for block in range(1, 7)
+    ]
+    low, high = stats.t.interval(0.95, 5, loc=np.mean(levels), scale=stats.sem(levels))
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
+
+
+def test_blocks_of_one_trial_are_students_as_before():
+    base = [trial(block, 5.0, joules, inferences=1) for block, joules in enumerate([9, 1.0, 2.0, 4.0])]
+    other = [trial(block, 5.0, joules, inferences=1) for block, joules in enumerate([1, 1.1, 2.1, 4.6])]
+    found = st.paired_ratio(base, other, "joules")
+    again = st.interval([1.1, 1.05, 1.15], log=True)
+    assert found is not None
+    assert found.model_dump() == pytest.approx(again.model_dump())
+
+
+def test_the_pilot_s_variance_stays_that_of_the_interval():
+    whole = noisy(20, 3, pilot=5)
+    pilot = tuple([each for each in network if each.stage == 1] for network in whole)
+    ratio = reach(st.paired_ratio(*whole, "joules")) / reach(st.paired_ratio(*pilot, "joules"))
+    assert ratio == pytest.approx(math.sqrt(5 / 20))
+
+
+def test_a_second_stage_that_scatters_more_is_not_hidden():
+    calm, wild = noisy(5, 3, noise=0.001), noisy(15, 4, noise=0.05, first=6, pilot=0)
+    both = tuple(a + b for a, b in zip(calm, wild, strict=True))
+    assert reach(st.paired_ratio(*both, "joules")) > 5 * reach(st.paired_ratio(*calm, "joules")) / 2
 
 
 def test_paired_ratio_needs_two_common_blocks():
-    assert st.paired_ratio({1: 1.0, 2: 1.0}, {2: 1.0, 3: 1.0}) is None
+    base, other = noisy(3, 0)
+    only_first = [each for each in other if each.block == 1]
+    assert st.paired_ratio(base, only_first, "joules") is None
+    unknown = [each.model_copy(update={"joules": None}) for each in other]
+    assert st.paired_ratio(base, unknown, "joules") is None
+    assert st.paired_ratio(base, unknown, "seconds") is not None
 
 
-def test_paired_ratio_covers_the_truth():
-    draw, covered, runs = random.Random(5), 0, 1000
-    for _ in range(runs):
-        base = {block: draw.lognormvariate(0, 0.02) for block in range(1, 11)}
-        other = {block: draw.lognormvariate(math.log(0.9), 0.02) for block in range(1, 11)}
-        found = st.paired_ratio(base, other)
-        assert found is not None
-        covered += found.low <= 0.9 <= found.high
+def test_a_trial_without_a_reading_leaves_its_block_standing():
+    base, other = noisy(5, 8)
+    lame = [other[0].model_copy(update={"joules": None}), *other[1:]]
+    found = st.paired_ratio(base, lame, "joules")
+    assert found is not None
+    assert found.trials == 9
+    assert reach(found) > 0
+
+
+@pytest.mark.parametrize("blocks", [3, 5, 8])
+def test_paired_ratio_covers_the_truth(blocks):
+    runs = 2000
+    found = [st.paired_ratio(*noisy(blocks, seed, drift=0.002), "joules") for seed in range(runs)]
+    covered = sum(each is not None and each.low <= 0.9 <= each.high for each in found)
     assert 0.93 <= covered / runs <= 0.97
+
+
+def test_a_network_alone_is_averaged_over_blocks():
+    base, _ = noisy(4, 5)
+    found = st.summarize(base, NO_IDLE, 1).joules_per_inference
+    assert found is not None
+    assert found.trials == 8
+    assert found.mean == pytest.approx(math.exp(np.mean([math.log(each.joules) for each in base])))
+    drifting, _ = noisy(8, 5, drift=0.01)
+    blocks = [math.log(joules) for joules in st.per_block(drifting, "joules").values()]
+    low, high = stats.t.interval(0.95, 7, loc=np.mean(blocks), scale=stats.sem(blocks))
+    found = st.summarize(drifting, NO_IDLE, 1).joules_per_inference
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
+
+
+PLAN = Plan(trials=10)
+
+
+def settled(trials: tuple[list[Trial], list[Trial]], plan: Plan = PLAN, measured: bool = True) -> Stages:
+    return st.settle(dict(zip("AB", trials, strict=True)), plan, 5.0, measured=measured)
+
+
+def test_stage_two_is_sized_so_that_the_pilot_s_variance_meets_the_target():
+    pilot = noisy(5, 2)
+    stages = settled(pilot)
+    assert stages.quantity == "joules"
+    assert stages.worst == "B"
+    needed = 5 * (reach(st.paired_ratio(*pilot, "joules")) / math.log(1.01)) ** 2
+    assert stages.blocks == stages.needed_blocks == math.ceil(needed) > 5
+    assert f"{stages.blocks} blocks bring it to ±1 %" in stages.reason
+
+
+def test_stage_two_does_not_depend_on_what_came_after_the_pilot():
+    whole = noisy(20, 2, pilot=5)
+    pilot = tuple([each for each in network if each.stage == 1] for network in whole)
+    assert settled(whole) == settled(pilot)
+    assert st.decided(settled(whole), PLAN) == settled(whole)
+
+
+def test_a_pilot_that_is_enough_stays_alone():
+    stages = settled(noisy(5, 2, noise=0.001))
+    assert stages.blocks == stages.pilot_blocks == 5
+    assert "pilot was enough" in stages.reason
+
+
+def test_the_budget_ends_the_second_stage():
+    pilot = noisy(5, 2)
+    late = tuple(
+        [each.model_copy(update={"started_seconds": 5.0 * each.order}) for each in net] for net in pilot
+    )
+    stages = settled(late, PLAN.model_copy(update={"budget_seconds": 200.0}))
+    assert stages.affordable_blocks is not None
+    assert stages.needed_blocks is not None
+    assert 5 < stages.blocks == stages.affordable_blocks < stages.needed_blocks
+    assert "budget of 200 s" in stages.reason
+    assert settled(late, PLAN.model_copy(update={"budget_seconds": 0.0})).blocks == 5
+
+
+def test_estimates_steer_nothing_and_unknown_joules_leave_the_seconds():
+    pilot = noisy(5, 2)
+    assert settled(pilot, measured=False).quantity == "seconds"
+    unknown = (pilot[0], [each.model_copy(update={"joules": None}) for each in pilot[1]])
+    assert settled(unknown).quantity == "seconds"
+
+
+def test_no_target_is_no_second_stage():
+    stages = settled(noisy(5, 2), Plan.quick_look(trials=10))
+    assert (stages.blocks, stages.needed_blocks) == (5, None)
+    assert "No second stage" in stages.reason
+
+
+@pytest.mark.parametrize(("trials", "blocks"), [(2, 2), (3, 2), (4, 2), (5, 3), (10, 5)])
+def test_a_pilot_has_whole_blocks_and_at_least_two(trials, blocks):
+    assert st.pilot_blocks(Plan(trials=trials)) == blocks
 
 
 def test_per_block_leaves_out_what_does_not_count():
     trials = [trial(0, 9, 9), trial(1, 2, 4.0), trial(2, 2, None)]
-    assert st.per_block(trials, "joules") == {1: 0.04}
-    assert st.per_block(trials, "seconds") == {1: 0.02, 2: 0.02}
+    assert st.per_block(trials, "joules") == pytest.approx({1: 0.04})
+    assert st.per_block(trials, "seconds") == pytest.approx({1: 0.02, 2: 0.02})
     with pytest.raises(ValueError, match="watts"):
         st.per_block(trials, "watts")
+
+
+def test_per_block_averages_what_a_block_has():
+    trials = [trial(1, 1, 1.0), trial(1, 1, 4.0), trial(2, 1, 3.0), trial(2, 1, None)]
+    assert st.per_block(trials, "joules") == pytest.approx({1: 0.02, 2: 0.03})
 
 
 @pytest.mark.parametrize(("successes", "total"), [(0, 10), (10, 10), (934, 1000), (1, 3)])

@@ -1,0 +1,60 @@
+"""Everything that a profile derives from its trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from greenadapt.profile import Idle, Interval, Summary, Trial
+from greenadapt.statistics.blocks import counted, per_inference, single_interval
+
+
+def coefficient_of_variation(trials: Sequence[Trial]) -> float:
+    """Standard deviation over mean of the seconds per inference of the counted trials."""
+    rates = [trial.seconds / trial.inferences for trial in counted(trials)]
+    mean = math.fsum(rates) / len(rates)
+    return math.sqrt(math.fsum((rate - mean) ** 2 for rate in rates) / max(1, len(rates) - 1)) / mean
+
+
+def idle_watts(idle: Idle) -> float | None:
+    """Mean of the idle power before and after, in watts; None if neither is known."""
+    known = [watts for watts in (idle.before_watts, idle.after_watts) if watts is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def summarize(trials: Sequence[Trial], idle: Idle, batch_size: int) -> Summary:
+    """Everything that a profile derives from its trials.
+
+    Seconds and gross joules are averaged on the log scale; net joules, which may come out below zero,
+    plainly. All by blocks; see `greenadapt.statistics.blocks`. The systematic uncertainty of a board's
+    sensor is not in these intervals: `Method.systematic_fraction` states it.
+
+    Args:
+        trials: All trials of one network; the discarded block is left out here.
+        idle: Power of the idle machine.
+        batch_size: Inferences per call.
+
+    Raises:
+        ValueError: Fewer than two blocks count.
+    """
+    seconds = single_interval(trials, per_inference("seconds"), log=True)
+    if seconds is None:
+        raise ValueError("a summary needs at least two counted blocks")
+    rest, joules = idle_watts(idle), per_inference("joules")
+
+    def net(trial: Trial) -> float | None:
+        gross = joules(trial)
+        return None if gross is None or rest is None else gross - rest * trial.seconds / trial.inferences
+
+    return Summary(
+        seconds_per_inference=seconds,
+        seconds_per_batch=Interval(
+            mean=seconds.mean * batch_size,
+            low=seconds.low * batch_size,
+            high=seconds.high * batch_size,
+            trials=seconds.trials,
+        ),
+        inferences_per_second=1 / seconds.mean,
+        joules_per_inference=single_interval(trials, joules, log=True),
+        net_joules_per_inference=single_interval(trials, net, log=False),
+    )
