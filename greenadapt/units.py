@@ -7,10 +7,14 @@ name. Kilowatt-hours appear only at CodeCarbon's border and in exporters.
 from __future__ import annotations
 
 SECONDS_PER_HOUR = 3600.0
+SECONDS_PER_YEAR = 365.25 * 24 * SECONDS_PER_HOUR
+NANOSECONDS_PER_SECOND = 1e9
+MICROSECONDS_PER_SECOND = 1e6
 JOULES_PER_KWH = 3.6e6
 MILLIJOULES_PER_JOULE = 1000.0
 MILLIWATTS_PER_WATT = 1000.0
 MICROJOULES_PER_JOULE = 1e6
+MICROWATTS_PER_WATT = 1e6
 GRAMS_PER_KILOGRAM = 1000.0
 
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
@@ -39,6 +43,21 @@ def joules_from_microjoules(microjoules: float) -> float:
 def watts_from_milliwatts(milliwatts: float) -> float:
     """Power in watts from NVML's reading in milliwatts."""
     return milliwatts / MILLIWATTS_PER_WATT
+
+
+def watts_from_microwatts(microwatts: float) -> float:
+    """Power in watts from a powercap limit in microwatts."""
+    return microwatts / MICROWATTS_PER_WATT
+
+
+def seconds_from_nanoseconds(nanoseconds: float) -> float:
+    """Time in seconds from NVML's violation times, which count nanoseconds."""
+    return nanoseconds / NANOSECONDS_PER_SECOND
+
+
+def seconds_from_years(years: float) -> float:
+    """Time in seconds from Julian years of 365.25 days."""
+    return years * SECONDS_PER_YEAR
 
 
 def carbon_grams(joules: float, grams_per_kwh: float) -> float:

@@ -1,14 +1,15 @@
-"""Grams of CO2 equivalent, from joules and the grid of a place, without a network.
+"""How much CO2 equivalent a kilowatt-hour means at a place, without a network.
 
 The intensities are those that ship with CodeCarbon: a country's yearly mean, from Our World in
 Data. They are location-based: what the grid there emits, whatever contracts say. A place that is not
-in the table is an error here; CodeCarbon itself would silently take the world's mean.
+in the table is an error here; CodeCarbon itself would silently take the world's mean. Where no country
+fits, `given_grid` takes a figure of one's own, with its source.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -17,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from greenadapt.errors import OptionError, did_you_mean
-from greenadapt.profile import Carbon, Kind
-from greenadapt.units import carbon_grams
 
+GIVEN = "given"
 _TABLE = "data/private_infra/global_energy_mix.json"
 
 
@@ -28,8 +28,8 @@ class Grid:
     """The electricity of a place.
 
     Attributes:
-        place: ISO 3166-1 alpha-3 code.
-        name: The country's name.
+        place: ISO 3166-1 alpha-3 code, or a name of one's own.
+        name: The country's name, or the same name again.
         grams_per_kwh: CO2 equivalent per kilowatt-hour.
         year: The year that the figure is for; None if the table does not say.
         source: Where the figure comes from.
@@ -68,38 +68,32 @@ def grid_of(place: str) -> Grid:
     )
 
 
+def given_grid(text: str) -> Grid:
+    """A grid whose intensity the user gives, as ``56`` or ``56:where that figure is from``.
+
+    Args:
+        text: Grams of CO2 equivalent per kilowatt-hour, and after a colon the source.
+
+    Raises:
+        OptionError: It is no number above 0.
+    """
+    number, _, source = text.partition(":")
+    try:
+        grams_per_kwh = float(number)
+    except ValueError:
+        grams_per_kwh = math.nan
+    if not (math.isfinite(grams_per_kwh) and grams_per_kwh > 0):
+        raise OptionError(
+            f"{text!r} is no intensity of a grid.",
+            "It must begin with grams of CO2 equivalent per kilowatt-hour, above 0.",
+            "Write it like 56, or with its source like '56:RTE, mean of 2024'.",
+        )
+    return Grid(GIVEN, GIVEN, grams_per_kwh, None, source.strip() or "given by the user")
+
+
 def places() -> list[str]:
     """The codes of all countries whose intensity is known."""
     return sorted(code for code, entry in _table().items() if entry.get("carbon_intensity") is not None)
-
-
-def carbon_at(joules_per_inference: float, kind: Kind, wanted: Sequence[str]) -> list[Carbon]:
-    """Grams per 1000 inferences at some places.
-
-    Args:
-        joules_per_inference: Gross energy.
-        kind: Whether the energy was measured or estimated.
-        wanted: ISO codes.
-
-    Raises:
-        OptionError: A place is not known.
-    """
-    return [
-        Carbon(
-            place=grid.place,
-            grams_per_kwh=grid.grams_per_kwh,
-            source=grid.source,
-            year=grid.year,
-            grams_per_1000_inferences=grams_per_1000(joules_per_inference, grid.grams_per_kwh),
-            kind=kind,
-        )
-        for grid in (grid_of(place) for place in wanted)
-    ]
-
-
-def grams_per_1000(joules_per_inference: float, grams_per_kwh: float) -> float:
-    """Grams of CO2 equivalent of 1000 inferences."""
-    return carbon_grams(1000 * joules_per_inference, grams_per_kwh)
 
 
 @lru_cache(maxsize=1)

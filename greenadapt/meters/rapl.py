@@ -1,81 +1,144 @@
-"""The processor's own energy counters, as Linux shows them under /sys/class/powercap (Intel and AMD).
+"""The processor's own energy counters (RAPL; Intel and AMD), read where Linux shows them.
 
-    intel-rapl:0          package-0     counted
-    intel-rapl:0:0          core        part of the package: left out
-    intel-rapl:0:1          dram        beside the package: counted
-    intel-rapl:1          psys          the whole platform, packages included: only where it stands alone
-    intel-rapl-mmio:0     package-0     the same counter by another road: left out
-
-Each counter starts again at zero after `max_energy_range_uj`; the meter adds that up, provided that it
-is read at least once a round (minutes at least, on all known processors).
+`greenadapt.meters.powercap` knows which of them to add. Each starts again at zero after some minutes of hard
+work; a thread of the meter's reads them often enough to see every round, and where it could not (the
+process was stopped), the next reading is an error. Since 2020 only root may read the counters, which were
+precise enough to spy on other programs (CVE-2020-8694); `commands` says how whoever administers the
+machine opens them.
 """
 
 from __future__ import annotations
 
-import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from greenadapt.errors import MeasurementError
 from greenadapt.interfaces import Meter, MeterInfo
+from greenadapt.meters.clocks import REAL, Clock
+from greenadapt.meters.powercap import POWERCAP, Domain, find_domains
 from greenadapt.units import joules_from_microjoules
 
-POWERCAP = Path("/sys/class/powercap")
 _UPDATE_SECONDS = 0.001
-_DIE = re.compile(r"(package-\d+)-die-\d+")
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 60.0
+_READINGS_PER_ROUND = 4
+_RULE = 'SUBSYSTEM=="powercap", KERNEL=="intel-rapl*:*", RUN+="/bin/chmod a+r %S%p/energy_uj"'
+_RULE_FILE = "/etc/udev/rules.d/70-energy-counters.rules"
 
 
-@dataclass
-class Domain:
-    """One counter: where it is, where it stood, and what it counted before it last started again."""
+@dataclass(frozen=True)
+class Commands:
+    """How to open counters for every user of the machine.
 
-    name: str
-    folder: Path
-    range_microjoules: int
-    last_microjoules: int = 0
-    past_microjoules: int = 0
+    Attributes:
+        now: Until the next restart of the machine.
+        for_good: From now on, by a rule of udev.
+    """
 
-    @property
-    def counter(self) -> Path:
-        """The file with the count, in microjoules."""
-        return self.folder / "energy_uj"
-
-    def read(self) -> int:
-        """Microjoules counted, rounds added up."""
-        now = int(self.counter.read_text())
-        if now < self.last_microjoules:
-            self.past_microjoules += self.range_microjoules
-        self.last_microjoules = now
-        return self.past_microjoules + now
+    now: str
+    for_good: str
 
 
-def find_domains(powercap: Path = POWERCAP) -> list[Domain]:
-    """The counters that together cover the processors once: packages and memory, or else psys alone.
+def commands(denied: Sequence[Path]) -> Commands:
+    """What whoever administers the machine has to run.
+
+    Args:
+        denied: The counters that may not be read.
+    """
+    files = " ".join(f"'{path}'" for path in denied)
+    return Commands(
+        now=f"sudo chmod a+r {files}",
+        for_good=(
+            f"echo '{_RULE}' | sudo tee {_RULE_FILE} && sudo udevadm control --reload && "
+            "sudo udevadm trigger --action=add --subsystem-match=powercap"
+        ),
+    )
+
+
+def denied(domains: Sequence[Domain]) -> list[Path]:
+    """The counters that are there and that this user may not read."""
+    return [domain.counter for domain in domains if isinstance(_trouble(domain), PermissionError)]
+
+
+class RaplMeter:
+    """The sum of the processor's counters; see `greenadapt.interfaces.Meter`.
 
     Args:
         powercap: Where Linux shows them.
+        clock: Tells how long a counter was not read.
 
-    Returns:
-        Nothing where there are none, as in most virtual machines.
+    Raises:
+        MeasurementError: There are none, or this user may not read them.
     """
-    found = [
-        _domain(folder) for folder in sorted(powercap.glob("intel-rapl:*")) if (folder / "name").exists()
-    ]
-    packages = [domain for domain in found if domain.name.startswith("package")]
-    if not packages:
-        return [domain for domain in found if domain.name == "psys"][:1]
-    split = {match.group(1) for domain in packages if (match := _DIE.fullmatch(domain.name))}
-    whole = [domain for domain in packages if domain.name not in split]
-    return whole + [domain for domain in found if domain.name == "dram"]
+
+    def __init__(self, powercap: Path = POWERCAP, clock: Clock = REAL) -> None:
+        reason = _why_not(powercap)
+        if reason is not None:
+            raise MeasurementError("The processor's energy counters cannot be read.", *reason)
+        self._clock = clock
+        self._domains: list[Domain] | None = find_domains(powercap)
+        self._lock = threading.Lock()
+        self._unseen: MeasurementError | None = None
+        self.info = MeterInfo(
+            "rapl",
+            "measured",
+            _scope(self._domains),
+            _UPDATE_SECONDS,
+            note=f"counters: {_listed(self._domains)}",
+        )
+        self.read()
+        self._closed = threading.Event()
+        self._keeper = threading.Thread(
+            target=self._keep, args=(_pause(self._domains),), name="greenadapt-rapl", daemon=True
+        )
+        self._keeper.start()
+
+    def read(self) -> float:
+        """Joules of all counters together.
+
+        Raises:
+            MeasurementError: A counter cannot be read any more, it started again from who knows where, it may
+                have gone round unseen, or the meter is closed.
+        """
+        with self._lock:
+            if self._unseen is not None:
+                error, self._unseen = self._unseen, None
+                raise error
+            return self._sum()
+
+    def close(self) -> None:
+        """Forgets the counters."""
+        self._closed.set()
+        self._keeper.join()
+        self._domains = None
+
+    def _sum(self) -> float:
+        if self._domains is None:
+            raise MeasurementError("The meter is closed.", "It was read after close().", "Open it again.")
+        try:
+            now = self._clock.now()
+            return joules_from_microjoules(sum(domain.read(now) for domain in self._domains))
+        except (OSError, ValueError) as error:
+            raise MeasurementError(
+                "The processor's energy counters cannot be read any more.",
+                f"The system says: {error}.",
+                "Check the permissions of the counters, and measure again.",
+            ) from error
+
+    def _keep(self, pause_seconds: float) -> None:
+        """Reads so often that no round goes unseen; what goes wrong is for the next reading to say."""
+        while not self._closed.wait(pause_seconds):
+            with self._lock:
+                try:
+                    self._sum()
+                except MeasurementError as error:
+                    self._unseen = self._unseen or error
 
 
-def _domain(folder: Path) -> Domain:
-    return Domain(
-        name=(folder / "name").read_text().strip(),
-        folder=folder,
-        range_microjoules=int((folder / "max_energy_range_uj").read_text()),
-    )
+def _pause(domains: Sequence[Domain]) -> float:
+    shortest = min(domain.round_seconds for domain in domains)
+    return min(_LONGEST_PAUSE_SECONDS, max(_SHORTEST_PAUSE_SECONDS, shortest / _READINGS_PER_ROUND))
 
 
 def _scope(domains: Sequence[Domain]) -> str:
@@ -85,47 +148,11 @@ def _scope(domains: Sequence[Domain]) -> str:
     return "cpu package and memory" if "dram" in names else "cpu package"
 
 
-class RaplMeter:
-    """The sum of the processor's counters; see `greenadapt.interfaces.Meter`.
-
-    Args:
-        powercap: Where Linux shows them.
-
-    Raises:
-        MeasurementError: There are none, or this user may not read them.
-    """
-
-    def __init__(self, powercap: Path = POWERCAP) -> None:
-        reason = _why_not(powercap)
-        if reason is not None:
-            raise MeasurementError("The processor's energy counters cannot be read.", *reason)
-        self._domains: list[Domain] | None = find_domains(powercap)
-        names = ", ".join(domain.name for domain in self._domains)
-        self.info = MeterInfo(
-            "rapl", "measured", _scope(self._domains), _UPDATE_SECONDS, note=f"counters: {names}"
-        )
-        self._last = self.read()
-
-    def read(self) -> float:
-        """Joules of all counters together.
-
-        Raises:
-            MeasurementError: A counter cannot be read any more, or the meter is closed.
-        """
-        if self._domains is None:
-            raise MeasurementError("The meter is closed.", "It was read after close().", "Open it again.")
-        try:
-            return joules_from_microjoules(sum(domain.read() for domain in self._domains))
-        except (OSError, ValueError) as error:
-            raise MeasurementError(
-                "The processor's energy counters cannot be read any more.",
-                f"The system says: {error}.",
-                "Check the permissions of the counters, and measure again.",
-            ) from error
-
-    def close(self) -> None:
-        """Forgets the counters."""
-        self._domains = None
+def _listed(domains: Sequence[Domain]) -> str:
+    return ", ".join(
+        f"{domain.name} (shown again as {', '.join(domain.mirrors)})" if domain.mirrors else domain.name
+        for domain in domains
+    )
 
 
 def _why_not(powercap: Path) -> tuple[str, str] | None:
@@ -138,22 +165,26 @@ def _why_not(powercap: Path) -> tuple[str, str] | None:
             f"There are none under {powercap}; most virtual machines and containers have none.",
             "Run on the bare machine, or use --meter codecarbon, whose figure is an estimate.",
         )
-    denied = [domain.counter for domain in domains if not _readable(domain.counter)]
-    if denied:
-        files = " ".join(f"'{path}'" for path in denied)
+    closed = denied(domains)
+    if closed:
+        ways = commands(closed)
         return (
-            f"This user may not read {denied[0]}.",
-            f"Until the next restart of the machine: sudo chmod a+r {files}",
+            f"This user may not read {closed[0]}{' and others' if len(closed) > 1 else ''}.",
+            f"Until the next restart: {ways.now}; for good: {ways.for_good}",
         )
+    troubles = [(domain, trouble) for domain in domains if (trouble := _trouble(domain)) is not None]
+    if troubles:
+        domain, trouble = troubles[0]
+        return f"{domain.counter} cannot be read: {trouble}.", "Load the kernel's module intel_rapl_msr anew."
     return None
 
 
-def _readable(path: Path) -> bool:
+def _trouble(domain: Domain) -> Exception | None:
     try:
-        int(path.read_text())
-    except (OSError, ValueError):
-        return False
-    return True
+        domain.look()
+    except (OSError, ValueError) as error:
+        return error
+    return None
 
 
 class RaplFactory:

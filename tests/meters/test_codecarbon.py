@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
+import subprocess
+import sys
 import time
 
 import pytest
 
 from greenadapt.errors import MeasurementError
-from greenadapt.meters.codecarbon import factory
+from greenadapt.meters.codecarbon import Tracker, factory
+from tests.simulator import Simulator, why_not
 
 
 def test_the_estimate_rises_with_time_and_says_what_it_is(capfd, caplog):
@@ -52,3 +56,48 @@ def test_nothing_is_written(tmp_path, monkeypatch):
     meter.read()
     meter.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_boards_only_the_named_one_is_counted():
+    """Whatever CUDA may see: CodeCarbon by itself would take an empty list for all boards."""
+    if why_not():
+        pytest.skip(str(why_not()))
+    program = """
+import json, time
+from greenadapt.meters.codecarbon import factory
+
+watts = []
+for board in ("0", "1"):
+    meter = factory.open(board)
+    before, start = meter.read(), time.perf_counter()
+    time.sleep(2.5)
+    watts.append((meter.read() - before) / (time.perf_counter() - start))
+    meter.close()
+print(json.dumps(watts))
+"""
+    state = {"boards": 2, "each": [{"power": 100}, {"power": 1000}]}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=Simulator.environment(**state) | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    low, high = json.loads(done.stdout)
+    # Processor and memory are in both, by a model that follows the load; half a second of a tick either way.
+    assert 650 < high - low < 1150
+
+
+def test_what_codecarbon_says_of_boards_is_kept_apart():
+    tracker = Tracker(None)
+    tracker.begin()
+    time.sleep(0.1)
+    task = tracker.end()
+    tracker.close()
+    tracker.close()
+    assert task.joules > 0
+    assert task.board_joules == 0
+    assert task.seconds == pytest.approx(0.1, abs=5.0)
+    assert task.warnings == ()
