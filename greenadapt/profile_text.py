@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from greenadapt.comparison.table import ESTIMATED, conditions_line
-from greenadapt.profile import Interval, Method, Profile
-from greenadapt.statistics import idle_watts
+from greenadapt.profile import Carbon, Interval, Method, Profile
+from greenadapt.statistics import counted, idle_watts
 from greenadapt.tables import Column, text_table
 from greenadapt.units import with_prefix
 
@@ -42,7 +42,7 @@ def _figures(profile: Profile) -> Iterator[tuple[str, str]]:
     yield "time/batch", _interval(summary.seconds_per_batch, "s")
     yield "throughput", f"{summary.inferences_per_second:,.0f} images/s"
     yield "top-1", _top1(profile)
-    yield "parameters", f"{subject.parameters:,}"
+    yield "parameters", "unknown" if subject.parameters is None else f"{subject.parameters:,}"
     if subject.macs_per_image is not None:
         yield "FLOPs/image", f"{with_prefix(2 * subject.macs_per_image, '').strip()} (2 x MAC)"
     if profile.execution is not None:
@@ -58,10 +58,28 @@ def _circumstances(profile: Profile) -> Iterator[tuple[str, str]]:
             f", {carbon.year}" if carbon.year else ""
         )
         yield f"carbon {carbon.place}", f"{grams} ({source}; energy {carbon.kind})"
+        yield from _beyond_electricity(carbon)
     reasons = f": {' '.join(profile.validity.reasons)}" if profile.validity.reasons else ""
     yield "validity", profile.validity.status + reasons
     yield "audited", f"{profile.created}, greenadapt {profile.machine.greenadapt}, run {profile.run_id}"
     yield "profile", profile.profile_id
+
+
+def _beyond_electricity(carbon: Carbon) -> Iterator[tuple[str, str]]:
+    """What building and hardware add, each beside what it was worked out from."""
+    building, making = carbon.facility_grams_per_1000_inferences, carbon.embodied_grams_per_1000_inferences
+    if building is not None:
+        yield f"{carbon.place} with PUE", f"{building:.3g} g per 1,000 images at a PUE of {carbon.pue:g}"
+    if making is not None and carbon.embodied is not None:
+        whole = carbon.embodied
+        share = f", {whole.share:.3g} of it" if whole.share != 1 else ""
+        made = f"{with_prefix(whole.total_grams, 'g')} over {whole.lifetime_years:g} years{share}"
+        source = f"; {whole.source}" if whole.source else ""
+        yield f"{carbon.place} embodied", f"{making:.3g} g per 1,000 images ({made}{source})"
+        yield (
+            f"{carbon.place} SCI",
+            f"{carbon.sci_grams_per_1000_inferences:.3g} g per 1,000 images, all of these together",
+        )
 
 
 def _energy(joules: Interval | None, method: Method) -> str:
@@ -73,15 +91,25 @@ def _energy(joules: Interval | None, method: Method) -> str:
 def _method(profile: Profile) -> Iterator[tuple[str, str]]:
     method, rest = profile.method, idle_watts(profile.idle)
     parts = [part for part in (method.meter, method.scope, method.estimator) if part]
+    if method.period_seconds is not None:
+        parts.append(f"counter moves every {with_prefix(method.period_seconds, 's')}")
     if method.systematic_fraction is not None:
         parts.append(f"absolute joules ±{method.systematic_fraction:.0%}")
     if parts:
         yield "instrument", ", ".join(parts)
     if rest is not None:
         yield "idle power", with_prefix(rest, "W")
-    plan = profile.plan
+    plan, stages = profile.plan, profile.stages
     quick = "; a quick look, so intervals are wide" if plan.quick else ""
-    yield "plan", f"{plan.trials} trials of {plan.trial_seconds:g} s{quick}"
+    seconds = plan.trial_seconds if stages is None else stages.trial_seconds
+    yield "trials", f"{len(counted(profile.trials))} counted, of {seconds:g} s{quick}"
+    if stages is not None and plan.target_fraction is not None:
+        yield "second stage", stages.reason
+    agreement = profile.validity.crosscheck
+    if agreement is not None and agreement.relative_difference is not None:
+        yield "cross-check", f"CodeCarbon's joules differ by {agreement.relative_difference:+.2%}"
+    elif agreement is not None:
+        yield "cross-check", f"none: {agreement.why_not}"
 
 
 def _top1(profile: Profile) -> str:

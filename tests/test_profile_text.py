@@ -1,4 +1,5 @@
-from greenadapt.profile import Carbon, Validity
+from greenadapt.carbon import CarbonInputs, given_grid
+from greenadapt.profile import Carbon, Embodied, Validity
 from greenadapt.profile_text import profile_facts, profile_text
 from tests.factories import ESTIMATED, profile
 
@@ -49,3 +50,16 @@ def test_names_are_aligned():
     assert (
         len({len(line) - len(line[line.index("  ") :].lstrip()) for line in lines if "energy" in line}) == 1
     )
+
+
+def test_building_and_hardware_stand_beside_the_electricity():
+    given = CarbonInputs(
+        grids=(given_grid("100:me"),),
+        pue=1.2,
+        embodied=Embodied(total_grams=150_000, lifetime_years=4, share=0.125, source="its maker"),
+    )
+    told = facts(profile(carbon=given.figures(0.36, 0.01, "measured")))
+    assert told["carbon given"].startswith("0.01 g CO2e per 1,000 images (100 g/kWh, me; ")
+    assert told["given with PUE"] == "0.012 g per 1,000 images at a PUE of 1.2"
+    assert told["given embodied"].endswith("(150 kg over 4 years, 0.125 of it; its maker)")
+    assert told["given SCI"].startswith("0.0135 g")

@@ -1,8 +1,10 @@
 """One pass over all images: what each network gets right, what it computes, which blocks it runs.
 
-All networks see each batch before the next is loaded, so that their hits belong to the same images in
-the same order. Multiply-accumulates are counted on what is executed (torch's `FlopCounterMode`, which
-counts convolutions and matrix products), so that a skipped block counts nothing and a policy counts.
+Each network runs once per precision, uncompiled: rounding changes decisions, while batch size, memory
+format and compilation order the same arithmetic another way. All of them see each batch before the next is
+loaded, so that their hits belong to the same images in the same order. Multiply-accumulates are counted on
+what is executed (torch's `FlopCounterMode`, which counts convolutions and matrix products), so that a
+skipped block counts nothing and a policy counts; those of an engine that is only called are unknown.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from greenadapt.auditing.loading import Loaded, Network
 from greenadapt.auditing.trials import Progress
 from greenadapt.auditing.workload import Workload
 from greenadapt.errors import DataError
@@ -23,6 +26,8 @@ from greenadapt.profile import Execution, Quality
 from greenadapt.statistics import pack_hits, wilson
 from greenadapt.storage import tensor_bytes
 
+Key = tuple[str, str]
+"""A network's name and a precision."""
 _PATHS_KEPT = 32
 _FLOPS_PER_MAC = 2
 
@@ -69,52 +74,63 @@ class Tally:
 
 
 def accuracy_pass(
-    models: Mapping[str, nn.Module], workload: Workload, progress: Progress
-) -> tuple[dict[str, Tally], str]:
+    loaded: Mapping[Key, Loaded], workload: Workload, size: int, progress: Progress
+) -> tuple[dict[Key, Tally], str]:
     """Runs every network over all images once.
 
     Args:
-        models: Ready copies, not compiled.
+        loaded: One rival per network and precision.
         workload: The images; random ones are run through for the counts alone, without labels.
+        size: Images per batch.
         progress: Told of every batch.
 
     Returns:
-        A tally per network, and a digest of images and labels.
+        A tally per network and precision, and a digest of images and labels.
 
     Raises:
         DataError: A label that a network has no class for.
     """
-    tallies = {name: Tally() for name in models}
+    tallies = {key: Tally() for key in loaded}
     digest = hashlib.sha256()
     if workload.data is None:
-        for name, model in models.items():
-            _take(model, workload.pool(model)[0], tallies[name])
+        for key, each in loaded.items():
+            _take(each.network, each.pool[0], tallies[key])
         return tallies, digest.hexdigest()
-    for images, labels in workload.batches():
+    for images, labels in workload.batches(size):
         done = next(iter(tallies.values())).images
         progress(f"accuracy on {workload.name}", done / len(workload) if len(workload) else 0.0)
         digest.update(tensor_bytes(images))
         digest.update(tensor_bytes(labels))
-        placed = workload.placed(images)
-        for name, model in models.items():
-            predictions = _take(model, placed, tallies[name])
-            _check_labels(labels, predictions.shape[1], name)
-            tallies[name].hits += (predictions.argmax(1).cpu() == labels).tolist()
+        for key, each in loaded.items():
+            placed = workload.placed(images, each.rival.plan)
+            predictions = _take(each.network, placed, tallies[key], size)
+            _check_labels(labels, predictions.shape[1], each.rival.network)
+            tallies[key].hits += (predictions.argmax(1).cpu() == labels).tolist()
     return tallies, digest.hexdigest()
 
 
-def _take(model: nn.Module, images: Tensor, tally: Tally) -> Tensor:
+def _take(network: Network, images: Tensor, tally: Tally, size: int = 0) -> Tensor:
+    tally.images += len(images)
     with torch.inference_mode():
+        if not isinstance(network, nn.Module):
+            return _filled_up(network, images, size)
         with FlopCounterMode(display=False) as counter:
-            outputs: Tensor = model(images)
-        paths_of = getattr(model, "greenadapt_paths", None)
+            outputs: Tensor = network(images)
+        paths_of = getattr(network, "greenadapt_paths", None)
         if paths_of is not None:
             tally.paths.update(
                 "".join("1" if kept else "0" for kept in path) for path in paths_of(images).tolist()
             )
     tally.flops += int(counter.get_total_flops())
-    tally.images += len(images)
     return outputs.float()
+
+
+def _filled_up(engine: Network, images: Tensor, size: int) -> Tensor:
+    """An engine may be built for one batch size alone, so its last batch is filled up with copies."""
+    missing = max(0, size - len(images))
+    whole = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])]) if missing else images
+    outputs: Tensor = engine(whole)
+    return outputs[: len(images)].float()
 
 
 def _check_labels(labels: Tensor, classes: int, name: str) -> None:

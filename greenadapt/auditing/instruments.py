@@ -1,47 +1,54 @@
 """A meter with a device: repeats a call for a while and tells what one call took.
 
-    calls      |1|2|3|4| ... |n|           whole calls, the device synchronised at both ends
-    counter    a          ...      b       moves often:   joules = b - a              "difference"
-               .    |    |    |    |       moves slowly:  joules per call = slope of
-                                           the ticks against calls done               "slope at ticks"
+    calls      |1|2|3|4|5|6| ... |n|       the same call again and again, past both ends of what counts
+    ticks        x     x       x           moves slowly:  whole calls between ends    "slope at ticks"
+    counted      |3|4|5| ... |m|                          that are near ticks
+    counter    a          ...      b       moves often:   all calls, joules = b - a   "difference"
 
-On a CUDA device the moment at which a call is done comes from CUDA events, since Python only launches
-it; at most `_IN_FLIGHT` calls are launched ahead, which keeps the board busy and the clock honest.
+Of several boards each counter is followed by itself, since they do not move together; the same calls count
+on all, and their joules are added. How: `greenadapt.meters.whole_calls`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
 
 from greenadapt import plugins
+from greenadapt.auditing.following import Enclosed, edges, following, mean_watts, recorders_of, slow_period
+from greenadapt.auditing.repeats import Repeated, repeat, synchronize
+from greenadapt.auditing.repeats import Step as Step
 from greenadapt.errors import GreenadaptError, MeasurementError
 from greenadapt.interfaces import Meter, MeterInfo
-from greenadapt.meters import ticks
+from greenadapt.meters.recorders import TickRecorder
+from greenadapt.meters.ticks import LEAST_TICKS
+from greenadapt.meters.whole_calls import Counted, count_calls
 
-Step = Callable[[], object]
-_IN_FLIGHT = 8
 _PROBE_SECONDS = 2.5
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Repeated calls and what they took.
+    """Repeated calls that count, and what they took.
 
     Attributes:
-        seconds: From the start of the first call to the end of the last.
+        seconds: From the start of the first to the end of the last.
         calls: How many.
         joules: Their energy; None where it is unknown.
         why_not: Why it is unknown, where it is.
+        started: When the first began, in seconds of `time.perf_counter`.
+        standard_error: Of `joules`, from what the ticks do not tell; None where that is unknown.
+        boards: Joules of each board by UUID, where boards were measured.
     """
 
     seconds: float
     calls: int
     joules: float | None
     why_not: str | None = None
+    started: float | None = None
+    standard_error: float | None = None
+    boards: dict[str, float] = field(default_factory=dict)
 
 
 class Instrument:
@@ -53,14 +60,18 @@ class Instrument:
         why_not: Why nothing is measured, where nothing is.
 
     Attributes:
+        meter: The same.
         why_not: The same.
         device: The same.
+        parts: The meters of the single boards, or the meter itself.
     """
 
     def __init__(self, meter: Meter | None, device: str, why_not: str | None = None) -> None:
         self.meter = meter
         self.device = device
         self.why_not = why_not
+        whole = [meter] if meter is not None else []
+        self.parts: list[Meter] = list(getattr(meter, "parts", None) or whole)
 
     @property
     def info(self) -> MeterInfo | None:
@@ -69,9 +80,8 @@ class Instrument:
 
     @property
     def slow_period_seconds(self) -> float | None:
-        """Period of a counter slow enough to be read by its ticks, else None."""
-        period = self.meter.info.period_seconds if self.meter is not None else None
-        return period if period is not None and period >= ticks.SLOW_PERIOD_SECONDS else None
+        """Longest period of the counters slow enough to be read by their ticks; None if none is."""
+        return max((period for period in map(slow_period, self.parts) if period is not None), default=None)
 
     @property
     def estimator(self) -> str | None:
@@ -81,7 +91,10 @@ class Instrument:
         return "slope at ticks" if self.slow_period_seconds is not None else "difference"
 
     def stretch(self, step: Step, seconds: float) -> Stretch:
-        """Repeats a call until that much time has passed; at least once.
+        """Repeats a call and tells what whole calls of at least that much time together took.
+
+        With a counter that moves slowly, some calls more run before and after those that count: about
+        two periods of it at either end, four at most.
 
         Args:
             step: The call. On a CUDA device it may return before it is done.
@@ -91,35 +104,45 @@ class Instrument:
             What the calls took. A meter that fails leaves the joules unknown and says why.
         """
         if self.meter is None:
-            return _without_energy(self._repeat(step, seconds), self.why_not)
-        recorder = self.recorder()
-        if recorder is None:
-            return self._difference(self.meter, step, seconds)
-        return self._slope(recorder, step, seconds)
-
-    def recorder(self) -> ticks.TickRecorder | None:
-        """A recorder for a counter that is read by its ticks, not yet started; None for any other."""
-        period = self.slow_period_seconds
-        if self.meter is None or period is None:
-            return None
-        return ticks.TickRecorder(self.meter, ticks.poll_seconds(period))
+            return _unknown(repeat(step, self.device, seconds), self.why_not)
+        recorders = recorders_of(self.parts)
+        synchronize(self.device)
+        try:
+            before = edges(self.parts, recorders)
+        except MeasurementError as error:
+            return _unknown(repeat(step, self.device, seconds), sentence(error))
+        with following(recorders) as followed:
+            run = repeat(step, self.device, seconds, Enclosed(followed, seconds))
+        try:
+            for recorder in followed:
+                recorder.check()
+            after = edges(self.parts, recorders)
+        except MeasurementError as error:
+            return _unknown(run, sentence(error))
+        return self._counted(run, recorders, [b - a for a, b in zip(before, after, strict=True)], seconds)
 
     def idle_watts(self, seconds: float) -> float | None:
-        """Power while nothing is done for that long; None where it is unknown or only estimated."""
+        """Power while nothing is done for that long; None where it is unknown or only estimated.
+
+        A counter that moves slowly is given the time to move four times, if that is longer.
+        """
         if self.meter is None or self.meter.info.kind == "estimated" or seconds <= 0:
             return None
-        self.synchronize()
-        recorder = self.recorder()
-        if recorder is not None:
-            with recorder:
-                time.sleep(seconds)
-            return ticks.watts(recorder.ticks) if recorder.error is None else None
+        synchronize(self.device)
+        recorders = recorders_of(self.parts)
         try:
-            before, start = self.meter.read(), time.perf_counter()
-            time.sleep(seconds)
-            return (self.meter.read() - before) / (time.perf_counter() - start)
+            with following(recorders):
+                before, start = edges(self.parts, recorders), time.perf_counter()
+                time.sleep(max(seconds, 4.5 * (self.slow_period_seconds or 0.0)))
+                after, took = edges(self.parts, recorders), time.perf_counter() - start
         except MeasurementError:
             return None
+        found = [
+            (b - a) / took if recorder is None else mean_watts(recorder)
+            for a, b, recorder in zip(before, after, recorders, strict=True)
+        ]
+        known = [watts for watts in found if watts is not None]
+        return sum(known) if len(known) == len(found) else None
 
     def find_period(self, step: Step) -> None:
         """Lets a meter that can do so find its counter's period while the device works on calls.
@@ -133,61 +156,56 @@ class Instrument:
         with ThreadPoolExecutor(1) as thread:
             found = thread.submit(find, _PROBE_SECONDS)
             while not found.done():
-                self._repeat(step, _PROBE_SECONDS / 10)
+                repeat(step, self.device, _PROBE_SECONDS / 50)
             found.result()
 
     def synchronize(self) -> None:
         """Waits until the device has done all that it was given."""
-        if self.device.startswith("cuda"):
-            import torch
-
-            torch.cuda.synchronize(self.device)
+        synchronize(self.device)
 
     def close(self) -> None:
         """Closes the meter."""
         if self.meter is not None:
             self.meter.close()
 
-    def _repeat(self, step: Step, seconds: float) -> tuple[float, list[float]]:
-        calls = _calls_on(self.device)
-        start = calls.begin()
-        end = start + seconds
-        while True:
-            step()
-            calls.mark()
-            if time.perf_counter() >= end:
-                return start, calls.finish()
-
-    def _difference(self, meter: Meter, step: Step, seconds: float) -> Stretch:
-        try:
-            self.synchronize()
-            before = meter.read()
-        except MeasurementError as error:
-            return _without_energy(self._repeat(step, seconds), _sentence(error))
-        run = self._repeat(step, seconds)
-        try:
-            return _with_energy(run, meter.read() - before)
-        except MeasurementError as error:
-            return _without_energy(run, _sentence(error))
-
-    def _slope(self, recorder: ticks.TickRecorder, step: Step, seconds: float) -> Stretch:
-        with recorder:
-            run = self._repeat(step, seconds)
-        if recorder.error is not None:
-            return _without_energy(run, _sentence(recorder.error))
-        per_call = ticks.joules_per_call(recorder.ticks, run[1])
-        if per_call is None:
-            seen = f"{len(recorder.ticks)} movements of the counter in {run[1][-1] - run[0]:.2f} s"
-            return _without_energy(run, f"Too short: {seen}; at least {ticks.LEAST_TICKS} are needed.")
-        return _with_energy(run, per_call * len(run[1]))
+    def _counted(
+        self, run: Repeated, recorders: list[TickRecorder | None], differences: list[float], seconds: float
+    ) -> Stretch:
+        slow = [recorder for recorder in recorders if recorder is not None]
+        counted: Counted | None = Counted(0, run.calls, [], 0.0)
+        if slow:
+            recordings = [recorder.ticks for recorder in slow]
+            periods = [recorder.period_seconds for recorder in slow]
+            counted = count_calls(recordings, periods, run.boundaries, seconds)
+        if counted is None:
+            seen = f"{min(len(recorder.ticks) for recorder in slow)} movements of the counter"
+            needed = f"at least {LEAST_TICKS} are needed"
+            return _unknown(run, f"Too short: {seen} in {run.seconds:.2f} s; {needed}.")
+        span = run.boundaries[counted.last] - run.boundaries[counted.first]
+        of_ticks = iter(counted.joules)
+        parts = [
+            # A part that is read at the edges covers all calls, so the counted ones get their share.
+            next(of_ticks) if recorder is not None else joules * span / run.seconds
+            for recorder, joules in zip(recorders, differences, strict=True)
+        ]
+        named = zip((part.info.board for part in self.parts), parts, strict=True)
+        return Stretch(
+            seconds=span,
+            calls=counted.last - counted.first,
+            joules=sum(parts),
+            started=run.boundaries[counted.first],
+            standard_error=counted.standard_error if len(slow) == len(parts) else None,
+            boards={board: joules for board, joules in named if board is not None},
+        )
 
 
 def open_instrument(meter: str, device: str) -> Instrument:
     """Opens a meter by name.
 
     Args:
-        meter: A meter's name; "auto" for the first that works, measuring ones first; "none".
-        device: A resolved torch device.
+        meter: A meter's name; "auto" for the first that works, measuring ones first; "none". What follows
+            a colon is whose energy counts, instead of the device's: "nvml:0", "nvml:all", "nvml:GPU-1a2b".
+        device: A resolved torch device, on which the calls run.
 
     Returns:
         The instrument; with "auto" and nothing to measure with, its `why_not` says what was tried.
@@ -200,7 +218,13 @@ def open_instrument(meter: str, device: str) -> Instrument:
         return Instrument(None, device, "No meter was wanted.")
     if meter == "auto":
         return _first_that_works(device)
-    return Instrument(plugins.meter(meter).open(device), device)
+    name, _, what = meter.partition(":")
+    return Instrument(plugins.meter(name).open(what or device), device)
+
+
+def sentence(error: GreenadaptError) -> str:
+    """An error on one line, without the advice."""
+    return f"{error.happened} {error.seen}".strip()
 
 
 def _first_that_works(device: str) -> Instrument:
@@ -218,69 +242,5 @@ def _first_that_works(device: str) -> Instrument:
     return Instrument(None, device, " ".join(tried) or "No meter is installed.")
 
 
-class _Calls(Protocol):
-    def begin(self) -> float: ...
-
-    def mark(self) -> None: ...
-
-    def finish(self) -> list[float]: ...
-
-
-class _HostCalls:
-    def __init__(self) -> None:
-        self._done: list[float] = []
-
-    def begin(self) -> float:
-        return time.perf_counter()
-
-    def mark(self) -> None:
-        self._done.append(time.perf_counter())
-
-    def finish(self) -> list[float]:
-        return self._done
-
-
-class _CudaCalls:
-    def __init__(self, device: str) -> None:
-        import torch
-
-        self._cuda = torch.cuda
-        self._device = torch.device(device)
-        self._events: list[Any] = []
-
-    def begin(self) -> float:
-        self._cuda.synchronize(self._device)
-        self._first = self._event()
-        self._first.synchronize()
-        self._start = time.perf_counter()
-        return self._start
-
-    def mark(self) -> None:
-        self._events.append(self._event())
-        if len(self._events) > _IN_FLIGHT:
-            self._events[-_IN_FLIGHT - 1].synchronize()
-
-    def finish(self) -> list[float]:
-        self._cuda.synchronize(self._device)
-        return [self._start + self._first.elapsed_time(event) / 1000.0 for event in self._events]
-
-    def _event(self) -> Any:
-        event = self._cuda.Event(enable_timing=True)
-        event.record(self._cuda.current_stream(self._device))
-        return event
-
-
-def _calls_on(device: str) -> _Calls:
-    return _CudaCalls(device) if device.startswith("cuda") else _HostCalls()
-
-
-def _with_energy(run: tuple[float, list[float]], joules: float) -> Stretch:
-    return Stretch(run[1][-1] - run[0], len(run[1]), joules)
-
-
-def _without_energy(run: tuple[float, list[float]], why_not: str | None) -> Stretch:
-    return Stretch(run[1][-1] - run[0], len(run[1]), None, why_not)
-
-
-def _sentence(error: GreenadaptError) -> str:
-    return f"{error.happened} {error.seen}".strip()
+def _unknown(run: Repeated, why_not: str | None) -> Stretch:
+    return Stretch(run.seconds, run.calls, None, why_not, run.boundaries[0])

@@ -1,153 +1,221 @@
-"""One audit from loading to profiles; the timeline is drawn in `greenadapt.auditing`."""
+"""One audit from loading to profiles; the timeline is drawn in `greenadapt.auditing`.
+
+Session
+├── prepare    loads every rival, leaves out those that cannot run        loading.py
+├── look       accuracy and counts, once per network and precision        accuracy.py
+├── run        idle, warm-up, trials with whatever looks on, idle         trials.py
+└── profile    one rival's profile                                        subjects.py, validity.py
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 
-from greenadapt.auditing.accuracy import Tally, accuracy_pass
-from greenadapt.auditing.instruments import Instrument, Step
-from greenadapt.auditing.trials import Progress, Run, run_trials, warm_up
+from greenadapt.auditing.accuracy import Key, Tally, accuracy_pass
+from greenadapt.auditing.crosscheck import CrossCheck
+from greenadapt.auditing.instruments import Instrument
+from greenadapt.auditing.loading import Loaded, Loader, room_to_compile
+from greenadapt.auditing.settings import Rival, rivals
+from greenadapt.auditing.subjects import remark_on, subject_of
+from greenadapt.auditing.trials import Arm, Progress, Run, run_trials, warm_up
 from greenadapt.auditing.validity import judge
-from greenadapt.auditing.workload import Workload, check_runs, ready_copy, step_of
-from greenadapt.boards import BoardState, board_state
-from greenadapt.errors import ModelError
-from greenadapt.inspection import looks_untrained
+from greenadapt.auditing.workload import Workload
+from greenadapt.boards import BoardReport, Watch, boards_of, is_simulated
+from greenadapt.errors import DataError, OptionError
 from greenadapt.interfaces import AuditRequest
 from greenadapt.machine import cores_of_others, describe_conditions, describe_machine, processor_time
-from greenadapt.models import recipe_of
-from greenadapt.profile import Idle, Method, Profile, Subject, Summary
-from greenadapt.recipe import Base, Recipe
+from greenadapt.profile import Agreement, Idle, Method, Profile, Subject, Summary, Validity
 from greenadapt.statistics import summarize
-from greenadapt.storage import weights_sha256
 
-_LOOKED, _WARMED = 0.15, 0.3
-Weights = Literal["pretrained", "trained", "random"]
+_LOADED, _LOOKED, _WARMED = 0.1, 0.15, 0.3
 
 
 class Session:
     """One interleaved run.
 
     Args:
-        request: What to audit.
+        request: What to audit; its sweep is a checked one.
         instrument: What measures, on the device to audit on.
+
+    Attributes:
+        left_out: Why a combination of a sweep is not measured, by its name.
 
     Raises:
         DataError: The data cannot be audited on.
+        OptionError: The sweep asks for too much.
     """
 
     def __init__(self, request: AuditRequest, instrument: Instrument) -> None:
-        self._request = request
-        self._plan = request.plan
-        self._instrument = instrument
-        self._workload = Workload(request.plan, instrument.device, request.data)
-        self._models: dict[str, nn.Module] = {}
-        self._pools: dict[str, list[Tensor]] = {}
-        self._steps: dict[str, Step] = {}
-        self._tallies: dict[str, Tally] = {}
+        self._request, self._plan, self._instrument = request, request.plan, instrument
+        engines = [name for name, model in request.models.items() if not isinstance(model, nn.Module)]
+        self._rivals = rivals(request.models, request.plan, request.sweep, engines)
+        most = max(rival.plan.batch_size for rival in self._rivals)
+        self._workload = Workload(request.data, instrument.device, most, request.plan.seed)
+        self.left_out: dict[str, str] = {}
+        self._loaded: dict[str, Loaded] = {}
+        self._tallies: dict[Key, Tally] = {}
         self._digest = ""
         self._run = Run({})
         self._idle = Idle(before_watts=None, after_watts=None)
-        self._states = (BoardState(), BoardState())
+        self._boards = [part.info.board for part in instrument.parts if part.info.board is not None]
+        self._reports: list[BoardReport] = []
+        self._agreement: Agreement | None = None
         self._others_cores: float | None = None
+        self._subjects: dict[str, Subject] = {}
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Session:
+        """Makes room for the compiled rivals; see `room_to_compile`."""
+        self._resources.enter_context(room_to_compile(any(rival.plan.compile for rival in self._rivals)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the room back."""
+        self._resources.close()
+
+    @property
+    def names(self) -> list[str]:
+        """The rivals that are measured, in order."""
+        return list(self._loaded)
 
     def prepare(self) -> None:
         """Copies the networks to the device and makes sure that each runs on the images.
 
         Raises:
             DataError: Classes, channels or size do not fit.
-            OptionError: A network does not run in the precision asked for, or not compiled.
+            OptionError: A network does not run under the first combination of settings.
         """
-        shared: list[Tensor] | None = None
-        for number, (name, model) in enumerate(self._request.models.items()):
-            self._progress(f"loading {name}", 0.0, _LOOKED, number / len(self._request.models))
+        for name, model in self._request.models.items():
             self._workload.check_fits(model, name)
-            self._models[name] = ready_copy(model, self._plan, self._instrument.device)
-            # Real images are the same for all; random ones have the size that each network wants.
-            shared = shared if shared is not None and self._workload.data is not None else None
-            pool = shared if shared is not None else self._workload.pool(model)
-            shared, self._pools[name] = pool, pool
-            self._steps[name] = step_of(self._models[name], pool, self._plan.compile)
-            check_runs(self._steps[name], name, self._plan)
+        loader = Loader(self._request.models, self._workload, self._instrument.device)
+        tell = self._part(0.0, _LOADED)
+        for number, rival in enumerate(self._rivals):
+            tell(f"loading {rival.name}", number / len(self._rivals))
+            try:
+                self._loaded[rival.name] = loader.load(rival)
+            except (DataError, OptionError) as error:
+                if rival.is_base:
+                    raise
+                self.left_out[rival.name] = f"{error.happened} {error.seen}"
+                tell(f"leaving out {rival.name}: {error.seen}", number / len(self._rivals))
 
     def look(self) -> None:
-        """Runs all networks over all images once.
+        """Runs each network over all images, once per precision.
 
         Raises:
             DataError: A label that a network has no class for.
         """
-        self._tallies, self._digest = accuracy_pass(
-            self._models, self._workload, self._part(_LOOKED / 2, _LOOKED)
-        )
+        of_each: dict[Key, list[Loaded]] = {}
+        for loaded in self._loaded.values():
+            of_each.setdefault(_key(loaded.rival), []).append(loaded)
+        # The largest batch that every one of them is known to run.
+        size = min(max(each.rival.plan.batch_size for each in several) for several in of_each.values())
+        ones = {key: several[0] for key, several in of_each.items()}
+        tell = self._part(_LOADED, _LOOKED)
+        self._tallies, self._digest = accuracy_pass(ones, self._workload, size, tell)
 
     def run(self) -> None:
         """Idle, warm-up, trials, idle."""
-        plan, instrument = self._plan, self._instrument
-        self._progress("idle baseline", _LOOKED, _WARMED, 0.0)
+        plan, instrument, tell = self._plan, self._instrument, self._part(_LOOKED, _WARMED)
+        arms = [Arm(name, each.step, each.rival.plan.batch_size) for name, each in self._loaded.items()]
+        tell("idle baseline", 0.0)
         before = instrument.idle_watts(plan.idle_seconds)
-        for number, (name, step) in enumerate(self._steps.items()):
-            self._progress(f"warming up {name}", _LOOKED, _WARMED, number / len(self._steps))
-            warm_up(instrument, step, plan)
-        instrument.find_period(next(iter(self._steps.values())))
-        state, busy = board_state(instrument.device), processor_time()
-        self._run = run_trials(instrument, self._steps, plan, self._part(_WARMED, 1.0))
-        self._states = (state, board_state(instrument.device))
-        if instrument.device == "cpu":
-            self._others_cores = cores_of_others(busy, processor_time())
-        self._progress("idle baseline", 1.0, 1.0, 0.0)
+        for number, arm in enumerate(arms):
+            tell(f"warming up {arm.name}", number / len(arms))
+            warm_up(instrument, arm.step, plan)
+        instrument.find_period(arms[0].step)
+        with self._looking_on() as watch:
+            self._run = run_trials(
+                instrument, arms, plan, self._part(_WARMED, 1.0), running=watch.now_running
+            )
+        self._part(_WARMED, 1.0)("idle baseline", 1.0)
         self._idle = Idle(before_watts=before, after_watts=instrument.idle_watts(plan.idle_seconds))
 
+    @contextmanager
+    def _looking_on(self) -> Iterator[Watch]:
+        """Whatever looks on while the trials run; what it saw is kept for `_judged`."""
+        busy = processor_time()
+        with CrossCheck(self._boards) as check, Watch(self._boards) as watch:
+            yield watch
+        self._reports, self._agreement = watch.reports(), check.result()
+        if self._instrument.device == "cpu":
+            self._others_cores = cores_of_others(busy, processor_time())
+
     def profile(self, name: str, run_id: str, created: str) -> Profile:
-        """The profile of one network, without carbon and unsealed."""
-        subject = self._subject(name)
-        trials, tally = self._run.trials[name], self._tallies[name]
-        summary: Summary = summarize(trials, self._idle, self._plan.batch_size)
+        """The profile of one rival, without carbon and unsealed."""
+        loaded = self._loaded[name]
+        plan, tally = loaded.rival.plan, self._tallies[_key(loaded.rival)]
+        subject = self._subject(loaded.rival, tally)
+        summary = summarize(self._run.trials[name], self._idle, plan.batch_size)
+        _, *shape = loaded.pool[0].shape
+        device, kind = self._instrument.device, self._workload.kind
+        fingerprint = self._workload.fingerprint(self._digest)
         return Profile(
             run_id=run_id,
             created=created,
             subject=subject,
             conditions=describe_conditions(
-                self._plan, self._instrument.device, _shape(self._pools[name][0]), self._workload.kind
+                plan, device, cast("tuple[int, int, int]", tuple(shape)), kind, boards=self._boards
             ),
-            plan=self._plan,
+            plan=plan,
             machine=describe_machine(),
             method=self._method(summary, name),
-            trials=trials,
+            trials=self._run.trials[name],
+            stages=self._run.stages,
             idle=self._idle,
-            quality=(
-                tally.quality(self._workload.name, self._workload.fingerprint(self._digest))
-                if tally.hits
-                else None
-            ),
+            quality=tally.quality(self._workload.name, fingerprint) if tally.hits else None,
             execution=tally.execution,
             summary=summary,
-            validity=judge(
-                plan=self._plan,
-                trials=trials,
-                info=self._instrument.info,
-                failures=self._run.failures.get(name, []),
-                before=self._states[0],
-                after=self._states[1],
-                others_cores=self._others_cores,
-                weights=subject.weights,
-                data=self._workload.kind,
-            ),
+            validity=self._judged(loaded, subject),
         )
 
-    def _subject(self, name: str) -> Subject:
-        model = self._request.models[name]
-        recipe = recipe_or_class(model)
-        role = self._request.roles.get(name)
-        return Subject(
-            name=name,
-            reference=reference_of(model, recipe),
-            recipe=recipe,
-            weights_sha256=weights_sha256(model.state_dict()),
-            weights="trained" if recipe.training else recipe.base.weights,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            macs_per_image=self._tallies[name].macs_per_image,
-            role=cast('Literal["base", "retrofit", "rival"] | None', role),
+    def _judged(self, loaded: Loaded, subject: Subject) -> Validity:
+        name, device = loaded.rival.name, self._instrument.device
+        found = judge(
+            plan=loaded.rival.plan,
+            trials=self._run.trials[name],
+            info=self._instrument.info,
+            failures=self._run.failures.get(name, []),
+            others_cores=self._others_cores,
+            weights=subject.weights,
+            data=self._workload.kind,
+            reports=self._reports,
+            agreement=self._agreement,
+            metered=self._boards,
+            worked_on=boards_of(device) if device.startswith("cuda") else [],
+            simulated=any(map(is_simulated, self._boards)),
+        )
+        return found.model_copy(update={"reasons": [*found.reasons, *self._remarks(loaded, subject)]})
+
+    def _remarks(self, loaded: Loaded, subject: Subject) -> Iterator[str]:
+        """What a reader must know beside what disturbed the run."""
+        about_weights = remark_on(subject.recipe)
+        if about_weights is not None:
+            yield about_weights
+        if loaded.otherwise:
+            yield (
+                f"Compiled, it decides otherwise on {loaded.otherwise} of {len(loaded.pool[0])} images; its "
+                "accuracy was counted uncompiled."
+            )
+        if loaded.rival.is_base:
+            for rival in self._rivals:
+                if rival.network == loaded.rival.network and rival.name in self.left_out:
+                    yield f"{rival.name} was left out: {self.left_out[rival.name]}"
+
+    def _subject(self, rival: Rival, tally: Tally) -> Subject:
+        if rival.network not in self._subjects:
+            self._subjects[rival.network] = subject_of(self._request.models[rival.network], rival.network)
+        role = self._request.roles.get(rival.network)
+        return self._subjects[rival.network].model_copy(
+            update={
+                "name": rival.name,
+                "macs_per_image": tally.macs_per_image,
+                "role": "rival" if role == "base" and not rival.is_base else role,
+            }
         )
 
     def _method(self, summary: Summary, name: str) -> Method:
@@ -164,9 +232,6 @@ class Session:
             systematic_fraction=info.systematic_fraction if info is not None else None,
         )
 
-    def _progress(self, message: str, start: float, end: float, share: float) -> None:
-        self._part(start, end)(message, share)
-
     def _part(self, start: float, end: float) -> Progress:
         tell: Any = self._request.progress
 
@@ -177,35 +242,5 @@ class Session:
         return report
 
 
-def recipe_or_class(model: nn.Module) -> Recipe:
-    """The recipe of a network; for one that nobody knows, a note of its class."""
-    try:
-        return recipe_of(model)
-    except ModelError:
-        kind = type(model)
-        weights: Weights = "random" if looks_untrained(model) else "trained"
-        return Recipe(
-            base=Base(source="python", name=f"{kind.__module__}.{kind.__qualname__}", weights=weights)
-        )
-
-
-def reference_of(model: nn.Module, recipe: Recipe) -> str:
-    """How to open a network again; what is wrapped but not saved is named by its base and its adapter."""
-    reference = getattr(model, "greenadapt_reference", None)
-    if reference is not None:
-        return str(reference)
-    return recipe.base.reference + (f" + {recipe.adapter}" if recipe.adapter is not None else "")
-
-
-def default_name(model: nn.Module) -> str:
-    """A short name for tables."""
-    reference = getattr(model, "greenadapt_reference", None)
-    if reference is not None:
-        return str(reference).rstrip("/").rpartition("/")[2].rpartition(":")[2]
-    recipe = recipe_or_class(model)
-    return recipe.base.name + (f"-{recipe.adapter}" if recipe.adapter is not None else "")
-
-
-def _shape(batch: Tensor) -> tuple[int, int, int]:
-    channels, height, width = batch.shape[1:]
-    return channels, height, width
+def _key(rival: Rival) -> Key:
+    return rival.network, rival.plan.precision

@@ -1,18 +1,16 @@
-"""What an audit runs: private copies of the networks, and batches of images on the device.
+"""What an audit runs on: batches of images on the device, of a dataset or random.
 
-    ready_copy(model)     eval mode, on the device, in the plan's precision; the caller's model is not touched
-    Workload              the images: those of a dataset or DataLoader, or random ones
+    images       8 of the largest batches, the same for every network and setting of a run
+    └── pool     views of them in one precision and memory format, as whole batches of one size
 
-fp16 and bf16 mean that weights and images are converted, as one does to deploy a network; autocast,
-which keeps some layers in fp32, is not used.
+Batches of one image and of 128 thus go round in the same images, which matters to a network whose work
+depends on them.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Callable, Iterator, Sized
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sized
 from typing import Any, Literal
 
 import torch
@@ -20,38 +18,33 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 
 from greenadapt import inspection
-from greenadapt.errors import DataError, OptionError
+from greenadapt.errors import DataError
 from greenadapt.profile import Plan
 
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _POOL_BATCHES = 8
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-@dataclass
 class Workload:
     """The images of an audit.
 
-    Attributes:
-        plan: Batch size, precision and memory format of what is given out.
-        device: Where it is put.
+    Args:
         data: A dataset of greenadapt's, a DataLoader, or None for random images.
+        device: Where they are put.
+        most: The largest batch of the run.
+        seed: Decides the random images.
+
+    Raises:
+        DataError: The data are neither of the kinds above, or they are shuffled.
     """
 
-    plan: Plan
-    device: str
-    data: Any = None
-    _loader: DataLoader[Any] | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        """Refuses data that cannot be audited on.
-
-        Raises:
-            DataError: It is neither of the kinds above, it is shuffled, or it has no whole batch.
-        """
-        if self.data is None:
-            return
-        self._loader = _loader_of(self.data, self.plan.batch_size)
-        if isinstance(self._loader.sampler, RandomSampler):
+    def __init__(self, data: Any, device: str, most: int, seed: int = 0) -> None:
+        self.data = data
+        self._device, self._most, self._seed = device, most, seed
+        self._loader = None if data is None else _loader_of(data, most)
+        self._images: dict[tuple[int, ...] | None, Tensor] = {}
+        self._placed: dict[tuple[Any, ...], Tensor] = {}
+        if self._loader is not None and isinstance(self._loader.sampler, RandomSampler):
             raise DataError(
                 "The images come in another order each time.",
                 "The DataLoader shuffles, so that networks could not be compared image by image.",
@@ -77,8 +70,8 @@ class Workload:
         dataset = self._loader.dataset if self._loader is not None else None
         return len(dataset) if isinstance(dataset, Sized) else 0
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images [B, C, H, W] and labels [B] in batches of the plan's size; the last may be smaller.
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images [B, C, H, W] and labels [B] in batches of one size; the last may be smaller.
 
         Raises:
             DataError: The data do not give pairs of images and labels.
@@ -91,119 +84,86 @@ class Workload:
             _check_pair(pair)
             images.append(pair[0])
             labels.append(pair[1])
-            while sum(map(len, labels)) >= self.plan.batch_size:
-                whole, many = torch.cat(images), torch.cat(labels)
-                yield whole[: self.plan.batch_size], many[: self.plan.batch_size]
-                images, labels = [whole[self.plan.batch_size :]], [many[self.plan.batch_size :]]
+            if sum(map(len, labels)) >= size:
+                *whole, last = zip(torch.cat(images).split(size), torch.cat(labels).split(size), strict=True)
+                yield from whole
+                images, labels = [last[0]], [last[1]]
         if sum(map(len, labels)):
-            yield torch.cat(images), torch.cat(labels)
+            yield from zip(torch.cat(images).split(size), torch.cat(labels).split(size), strict=True)
 
-    def pool(self, model: nn.Module) -> list[Tensor]:
+    def pool(self, shape: tuple[int, int, int], plan: Plan) -> list[Tensor]:
         """Different whole batches on the device, for the trials to go round in.
+
+        Args:
+            shape: Channels, height and width of random images.
+            plan: Batch size, precision and memory format.
 
         Raises:
             DataError: The data have no whole batch.
         """
-        if self.data is None:
-            shape = (self.plan.batch_size, *inspection.input_shape(model))
-            random = torch.Generator().manual_seed(self.plan.seed)
-            return [self.placed(torch.randn(shape, generator=random)) for _ in range(_POOL_BATCHES)]
-        found = [images for images, _ in itertools.islice(self.batches(), _POOL_BATCHES)]
-        whole = [self.placed(images) for images in found if len(images) == self.plan.batch_size]
-        if not whole:
+        key = (None if self.data is not None else shape, plan.precision, plan.memory_format)
+        if key not in self._placed:
+            self._placed[key] = self.placed(self._found(key[0]), plan)
+        batches = self._placed[key].split(plan.batch_size)
+        if len(batches[0]) < plan.batch_size:
             raise DataError(
                 "There are too few images for one batch.",
-                f"{self.name} has {sum(map(len, found))} images; the batch size is {self.plan.batch_size}.",
-                "Choose a smaller batch size.",
+                f"{self.name} has {len(batches[0])} images; the batch size is {plan.batch_size}.",
+                "Choose a smaller batch size (--batch-size).",
             )
-        return whole
+        return [batch for batch in batches if len(batch) == plan.batch_size]
 
-    def placed(self, images: Tensor) -> Tensor:
+    def _found(self, shape: tuple[int, ...] | None) -> Tensor:
+        if shape not in self._images:
+            self._images[shape] = self._random(shape) if shape is not None else self._first()
+        return self._images[shape]
+
+    def _random(self, shape: tuple[int, ...]) -> Tensor:
+        generator = torch.Generator().manual_seed(self._seed)
+        return torch.randn((_POOL_BATCHES * self._most, *shape), generator=generator)
+
+    def _first(self) -> Tensor:
+        found = [images for images, _ in itertools.islice(self.batches(self._most), _POOL_BATCHES)]
+        if not found:
+            raise DataError(
+                "There are no images.", f"{self.name} is empty.", "Give data with images in them."
+            )
+        return torch.cat(found)
+
+    def placed(self, images: Tensor, plan: Plan) -> Tensor:
         """The images on the device, in the plan's precision and memory format."""
-        return images.to(
-            self.device, dtype=_DTYPES[self.plan.precision], memory_format=_memory_format(self.plan)
-        )
+        return images.to(self._device, dtype=DTYPES[plan.precision], memory_format=memory_format(plan))
 
     def fingerprint(self, digest: str) -> str:
         """What tells these images from others: the dataset's own, else the digest of what was seen."""
         return str(getattr(self.data, "fingerprint", None) or digest)
 
-    def check_fits(self, model: nn.Module, name: str) -> None:
-        """Makes sure that a network can take these images.
+    def check_fits(self, model: Any, name: str) -> None:
+        """Makes sure that a network can take these images; of an engine only a call can tell.
 
         Raises:
             DataError: Channels or classes do not fit.
         """
+        if self.data is None or not isinstance(model, nn.Module):
+            return
         channels, classes = inspection.input_shape(model)[0], getattr(model, "num_classes", None)
         if hasattr(self.data, "check_fits") and classes:
             self.data.check_fits(classes, channels)
             return
         if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
             return  # what it takes cannot be told without running it
-        for images, _ in itertools.islice(self.batches(), 1):
-            if images.shape[1] != channels:
-                raise DataError(
-                    f"The data do not fit {name}.",
-                    f"The images have {images.shape[1]} channels; the network takes {channels}.",
-                    f"Use such images, or a network made with in_chans={images.shape[1]}.",
-                )
+        images = self._found(None)
+        if images.shape[1] != channels:
+            raise DataError(
+                f"The data do not fit {name}.",
+                f"The images have {images.shape[1]} channels; the network takes {channels}.",
+                f"Use such images, or a network made with in_chans={images.shape[1]} "
+                f"(--in-chans {images.shape[1]}).",
+            )
 
 
-def ready_copy(model: nn.Module, plan: Plan, device: str) -> nn.Module:
-    """A copy of a network that is ready to be audited; the original stays as it is.
-
-    Args:
-        model: Any classifier: [B, C, H, W] to [B, classes].
-        plan: Precision and memory format.
-        device: Where the copy goes.
-    """
-    copied = copy.deepcopy(model).eval().to(device=device, dtype=_DTYPES[plan.precision])
-    return copied.to(memory_format=_memory_format(plan))
-
-
-def step_of(model: nn.Module, pool: list[Tensor], compile_it: bool) -> Callable[[], object]:
-    """One call of a network on the next batch of the pool, round and round."""
-    forward = torch.compile(model) if compile_it else model
-    following = itertools.cycle(pool)
-
-    def step() -> object:
-        with torch.inference_mode():
-            return forward(next(following))
-
-    return step
-
-
-def check_runs(step: Callable[[], object], name: str, plan: Plan) -> None:
-    """Makes sure, before anything is measured, that a network runs on the images and gives logits.
-
-    Raises:
-        OptionError: It fails, and the plan asks for something that not every network can do.
-        DataError: It fails on the images, or what it returns are no logits.
-    """
-    try:
-        outputs = step()
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
-        first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
-        if plan.precision != "fp32" or plan.compile:
-            asked = plan.precision + (", compiled" if plan.compile else "")
-            raise OptionError(
-                f"{name} does not run as {asked}.", first_line, "Try fp32, uncompiled."
-            ) from error
-        raise DataError(
-            f"{name} does not run on these images.",
-            first_line,
-            "Check size and channels of the images against the network's.",
-        ) from error
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
-        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise DataError(
-            f"{name} is no classifier that greenadapt can audit.",
-            f"It returns {shape}, not logits of shape (batch, classes).",
-            "Wrap it in a module that returns the logits alone.",
-        )
-
-
-def _memory_format(plan: Plan) -> torch.memory_format:
+def memory_format(plan: Plan) -> torch.memory_format:
+    """The plan's memory format as torch calls it."""
     return torch.channels_last if plan.memory_format == "channels_last" else torch.contiguous_format
 
 

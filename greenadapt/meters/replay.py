@@ -16,7 +16,8 @@ from pathlib import Path
 
 from greenadapt.errors import MeasurementError
 from greenadapt.interfaces import Meter, MeterInfo
-from greenadapt.meters.ticks import Tick, period
+from greenadapt.meters.periods import period_of
+from greenadapt.meters.ticks import Tick
 from greenadapt.profile import Kind
 
 RECORDING_VARIABLE = "GREENADAPT_REPLAY"
@@ -52,7 +53,7 @@ class ReplayMeter:
                 "Record it again.",
             )
         moves = [then for before, then in itertools.pairwise(self._ticks) if then.joules > before.joules]
-        self.info = MeterInfo("replay", kind, scope, period(moves), note="replayed from a recording")
+        self.info = MeterInfo("replay", kind, scope, period_of(moves), note="replayed from a recording")
         self._clock = clock
         self._start: float | None = clock()
 

@@ -1,190 +1,241 @@
-"""Energy from a counter that moves in ticks.
+"""Following a counter that moves in ticks, with as few looks as can be.
 
-A board's counter stands still for its period U and then jumps:
+A board's counter stands still for its period U and then jumps. When it jumped is known to within the two
+looks around it, so the looks are placed where the next jump is expected:
 
-    joules              _____            slope of the ticks' corners against calls done
-          |        ____|     .             = joules per call,
-          |   ____|     .                  whatever the phase of the window's edges
-          |__|     .
-          +--|----|----|---- time        difference of the edges: wrong by up to U / window
+    joules              ________
+          |        ____|              o  a look; the counter is read, and time passes before and after
+          |   ____|    |              doubt: half of the time between the looks around the jump
+          |__|    |    |
+          +--o-o-----o-o-----o-o----- time
+             expected moment -w, +w
 
-`TickRecorder` watches a meter from a thread of its own and keeps the corners; `joules_per_call` fits
-the slope; `period` says how often the counter moves.
+`Follower` decides when to look and says which looks enclose a tick: no thread, no clock, so that it runs
+in virtual time too; `greenadapt.meters.recorders` drives it. Ticks of a short period are followed at random
+distances, ten a second: joules do not get lost between them, since the counter keeps the sum, and a
+random distance never keeps step with the load.
 """
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import math
-import statistics
-import threading
-import time
-from collections.abc import Callable, Sequence
+import random
 from dataclasses import dataclass
-from types import TracebackType
-
-from greenadapt.errors import MeasurementError
-from greenadapt.interfaces import Meter
 
 LEAST_TICKS = 3
 SLOW_PERIOD_SECONDS = 0.005
 """Counters that move more often than this are read at the edges of a window, without ticks."""
+TICKS_PER_SECOND = 10.0
+_SEARCH_SECONDS = 0.001
+_CLOSEST_SECONDS = 0.0002
+_ONE_BY_ONE = 3
+_MOST_MISSES = 4
+_SPREADS = 2.5
+_MOST_LAG_SECONDS = 0.002
+_PERIOD_DOUBT = 0.005
+_STRAY_SECONDS = 3e-5
+"""How far a tick strays from its grid by itself."""
+_LONGEST_PERIOD_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tick:
-    """A moment at which the counter had moved, and where it then stood.
+    """A movement of the counter.
 
     Attributes:
-        seconds: When it was seen.
-        joules: Where the counter stood.
-        late_seconds: How long before it may have happened: the time since the reading before.
+        seconds: When it happened, as far as is known.
+        joules: Where the counter stood afterwards.
+        doubt_seconds: It happened at most so much earlier or later.
     """
 
     seconds: float
     joules: float
-    late_seconds: float = 0.0
+    doubt_seconds: float = 0.0
+
+    @property
+    def earliest(self) -> float:
+        """The first moment at which it may have happened."""
+        return self.seconds - self.doubt_seconds
+
+    @property
+    def latest(self) -> float:
+        """The last moment at which it may have happened."""
+        return self.seconds + self.doubt_seconds
 
 
-class TickRecorder:
-    """Watches a meter in a thread while the block runs; `ticks` has the counter's movements.
+class _Grid:
+    """Where ticks are expected: moment and period with their variances, a Kalman filter of two states."""
+
+    def __init__(self, tick: Tick, period: float) -> None:
+        self.moment, self.period = tick.seconds, period
+        self._variance = tick.doubt_seconds**2 / 3
+        self._shared = 0.0
+        self._period_variance = (_PERIOD_DOUBT * period) ** 2
+
+    def expected(self, strides: int) -> float:
+        return self.moment + strides * self.period
+
+    def spread(self, strides: int) -> float:
+        """Standard deviation of what is expected."""
+        far = self._variance + 2 * strides * self._shared + strides**2 * self._period_variance
+        return math.sqrt(far + _STRAY_SECONDS**2)
+
+    def correct(self, tick: Tick, strides: int) -> bool:
+        """Learns from a tick, so many periods after the last one; False for one that does not fit."""
+        error, spread = tick.seconds - self.expected(strides), self.spread(strides)
+        own = tick.doubt_seconds**2 / 3 + _STRAY_SECONDS**2
+        if error**2 > 9 * (spread**2 + own) + tick.doubt_seconds**2:
+            return False
+        shared = self._shared + strides * self._period_variance
+        gain, period_gain = spread**2 / (spread**2 + own), shared / (spread**2 + own)
+        self.moment = self.expected(strides) + gain * error
+        self.period += period_gain * error
+        self._variance = (1 - gain) * spread**2
+        self._period_variance -= period_gain * shared
+        self._shared = (1 - gain) * shared
+        return True
+
+
+class Follower:
+    """Decides when to look at a counter next, and tells which looks enclose a tick.
+
+    It looks shortly before and shortly after the moment that it expects; how shortly follows from what the
+    ticks so far leave open. A tick that it misses (the thread woke up late, say) leaves no tick at all
+    rather than a blurred one; one that does not come is waited for ever less closely; and where the counter
+    proves slower or faster than believed, the belief follows.
 
     Args:
-        meter: The instrument; only this recorder may read it meanwhile.
-        poll_seconds: Pause between readings.
-        clock: Seconds from some fixed moment.
+        period_seconds: How often the counter moves; None to look every millisecond and note all that
+            moves.
+        ticks_per_second: Follow about so many, at random distances; the counter's own pace at most.
+        seed: Of the random distances; None for another one every time.
 
     Attributes:
-        ticks: Movements so far, oldest first.
-        poll_seconds: The same.
-        error: What ended the recording early, if anything did.
+        due: When to look next; a moment that has passed means at once.
     """
 
     def __init__(
-        self, meter: Meter, poll_seconds: float, clock: Callable[[], float] = time.perf_counter
+        self,
+        period_seconds: float | None,
+        ticks_per_second: float = TICKS_PER_SECOND,
+        seed: int | None = None,
     ) -> None:
-        self.ticks: list[Tick] = []
-        self.error: MeasurementError | None = None
-        self._meter = meter
-        self.poll_seconds = poll_seconds
-        self._clock = clock
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="greenadapt-ticks", daemon=True)
+        self.due = 0.0
+        self._period = period_seconds
+        self._one_by_one: float = _ONE_BY_ONE
+        self._gap = 1 / ticks_per_second
+        self._draw = random.Random(seed)
+        self._looked: tuple[float, float] | None = None
+        self._last: Tick | None = None
+        self._quiet = False
+        self._grid: _Grid | None = None
+        self._strides = 1
+        self._misses = self._unseen = self._closely = 0
+        self._reach = self._step = 0.0
+        self._lag = 0.0
 
-    def __enter__(self) -> TickRecorder:
-        self._thread.start()
-        return self
+    @property
+    def period_seconds(self) -> float | None:
+        """How often the counter moves, as it is believed now."""
+        return self._grid.period if self._grid is not None else self._period
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
+    def seen(self, before: float, joules: float, after: float) -> Tick | None:
+        """Takes note of a look, whoever made it.
 
-    def wait_for_tick(self, patience_seconds: float) -> bool:
-        """Waits until the counter moves next; False if it does not within that time."""
-        seen, end = len(self.ticks), self._clock() + patience_seconds
-        while len(self.ticks) == seen and self.error is None and self._clock() < end:
-            self._ended.wait(self.poll_seconds / 4)
-        return len(self.ticks) > seen
+        Args:
+            before: The moment before the counter was read.
+            joules: What it said.
+            after: The moment after.
 
-    def _watch(self) -> None:
-        try:
-            last, looked = self._meter.read(), self._clock()
-            while not self._ended.wait(self.poll_seconds):
-                joules, now = self._meter.read(), self._clock()
-                if joules != last:
-                    self.ticks.append(Tick(now, joules, now - looked))
-                last, looked = joules, now
-        except MeasurementError as error:
-            self.error = error
-
-
-def poll_seconds(period_seconds: float) -> float:
-    """How often to look at a counter that moves every `period_seconds`."""
-    return min(0.002, period_seconds / 10)
-
-
-def period(ticks: Sequence[Tick]) -> float | None:
-    """Seconds between two movements of the counter (the median); None for fewer than three ticks."""
-    if len(ticks) < LEAST_TICKS:
+        Returns:
+            The tick between this look and the one before, if they are close enough to tell.
+        """
+        looked, self._looked = self._looked, (before, joules)
+        if self.due > 0:
+            late = min(max(before - self.due, 0.0), _MOST_LAG_SECONDS)
+            self._lag += 0.1 * (late - self._lag)
+        moved = looked is not None and joules != looked[1]
+        if looked is not None and moved:
+            width, period = after - looked[0], self.period_seconds
+            if period is None or width <= period / 2:
+                tick = Tick(looked[0] + width / 2, joules, width / 2)
+                self._caught(tick, period)
+                return tick
+            self._quiet = False
+        self._plan(after, moved)
         return None
-    return statistics.median(b.seconds - a.seconds for a, b in itertools.pairwise(ticks))
 
+    def hurry(self, now: float) -> None:
+        """Follows every tick from this moment on."""
+        self._one_by_one = math.inf
+        if self._grid is not None:
+            next_one = math.ceil((now + self._reach - self._grid.moment) / self._grid.period)
+            self._aim(min(self._strides, max(1, next_one)))
 
-def calls_done(completions: Sequence[float], seconds: float) -> float:
-    """How many calls were done at a moment, counting the share of the running one.
+    def _caught(self, tick: Tick, period: float | None) -> None:
+        last, self._last = self._last, tick
+        if period is None:
+            self.due = tick.latest + _SEARCH_SECONDS
+            return
+        gap = tick.seconds - last.seconds if last is not None and self._quiet else period
+        if not period / 1.5 < gap < 1.5 * period:
+            # It stood still from the one tick to the other, so this is its period, whatever was believed.
+            self._grid = _Grid(tick, min(gap, _LONGEST_PERIOD_SECONDS))
+        elif self._grid is None:
+            self._closely -= 1
+            if self._closely > 0:
+                self._quiet, self.due = True, tick.latest
+                return
+            self._grid = _Grid(tick, period)
+        else:
+            strides = max(1, round((tick.seconds - self._grid.moment) / self._grid.period))
+            if not self._grid.correct(tick, strides):
+                self._grid = _Grid(tick, self._grid.period)
+        self._unseen = 0 if self._quiet else self._unseen
+        self._quiet, self._misses = True, 0
+        self._one_by_one -= 1
+        far = round(self._gap / self._grid.period * self._draw.uniform(0.75, 1.25))
+        self._aim(1 if self._one_by_one >= 0 else max(1, far))
 
-    Args:
-        completions: When each call was done, rising.
-        seconds: A moment between the first and the last of them.
-    """
-    after = bisect.bisect_right(completions, seconds)
-    if after >= len(completions):
-        return float(len(completions))
-    before, then = completions[after - 1], completions[after]
-    return after + (seconds - before) / (then - before)
+    def _aim(self, strides: int) -> None:
+        assert self._grid is not None
+        self._strides = strides
+        wide = _SPREADS * self._grid.spread(strides) * 2**self._misses
+        closest = max(_CLOSEST_SECONDS, 2 * self._lag)
+        self._reach = self._step = min(max(wide, closest), self._grid.period / 4)
+        self.due = self._grid.expected(strides) - self._reach - self._lag
 
+    def _plan(self, now: float, moved: bool) -> None:
+        grid = self._grid
+        if grid is None:
+            search = _SEARCH_SECONDS if self._period is None else self._period / 50
+            self.due = now + min(max(search, _SEARCH_SECONDS / 2), 0.005)
+            return
+        expected = grid.expected(self._strides)
+        if moved and (now >= expected or (self._strides == 1 and now >= expected - 1.5 * self._reach)):
+            self._missed(grid, now)
+        elif now < expected - 1.5 * self._reach:
+            self.due = expected - self._reach - self._lag
+        elif now < expected - max(0.1 * self._reach, self._lag):
+            # In the middle: looks at both ends alone would confirm whatever is expected.
+            self.due = expected - self._lag
+        elif now < expected + 0.9 * self._reach:
+            self.due = expected + self._reach - self._lag
+        elif self._strides > 1 and now > expected + 4 * self._reach:
+            # With others before it that nobody saw, this one may have come early.
+            self._missed(grid, now)
+        else:
+            self._step = min(1.5 * self._step, max(grid.period / 8, (now - expected) / 20))
+            self.due = now + self._step
 
-def joules_per_call(ticks: Sequence[Tick], completions: Sequence[float]) -> float | None:
-    """Least-squares slope of energy at the ticks against calls done.
-
-    Args:
-        ticks: The counter's movements.
-        completions: When each call was done, on the same clock, rising.
-
-    Returns:
-        Joules per call; None if fewer than three ticks fall between the first and the last completion.
-    """
-    inside = [tick for tick in ticks if completions and completions[0] <= tick.seconds < completions[-1]]
-    if len(inside) < LEAST_TICKS:
-        return None
-    return slope([calls_done(completions, tick.seconds) for tick in inside], [tick.joules for tick in inside])
-
-
-def joules_between(ticks: Sequence[Tick], start: float, end: float) -> tuple[float, float] | None:
-    """Energy between two moments, and how far the counter's truth may lie from it.
-
-    What the power did between an edge and the ticks around it is unknown: the estimate takes it as even,
-    the bound as whatever would make the estimate most wrong.
-
-    Args:
-        ticks: The counter's movements, oldest first.
-        start: A moment not before the first tick.
-        end: A later moment, not after the last tick.
-
-    Returns:
-        Joules and bound; None if the ticks do not enclose both moments.
-    """
-    if len(ticks) < 2 or start < ticks[0].seconds or end > ticks[-1].seconds:
-        return None
-    (first, doubt_first), (last, doubt_last) = (_standing(ticks, moment) for moment in (start, end))
-    return last - first, doubt_first + doubt_last
-
-
-def _standing(ticks: Sequence[Tick], moment: float) -> tuple[float, float]:
-    """Where a steady counter would stand at a moment, and the doubt about it, both in joules."""
-    after = min(bisect.bisect_right([tick.seconds for tick in ticks], moment), len(ticks) - 1)
-    before, then = ticks[after - 1], ticks[after]
-    gap, energy = then.seconds - before.seconds, then.joules - before.joules
-    share = (moment - before.seconds) / gap
-    inside = max(share, 1 - share) if 0 < share < 1 else 0.0
-    late = max(before.late_seconds, then.late_seconds) / gap
-    return before.joules + share * energy, energy * min(1.0, inside + late)
-
-
-def watts(ticks: Sequence[Tick]) -> float | None:
-    """Mean power: the slope of energy against time; None for fewer than three ticks."""
-    if len(ticks) < LEAST_TICKS:
-        return None
-    return slope([tick.seconds for tick in ticks], [tick.joules for tick in ticks])
-
-
-def slope(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Slope of the least-squares line of y over x; None if all x are the same."""
-    mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
-    spread = math.fsum((value - mean_x) ** 2 for value in x)
-    if spread == 0:
-        return None
-    return math.fsum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
+    def _missed(self, grid: _Grid, now: float) -> None:
+        """It came while nobody looked; the next one is as good, unless this happens again and again."""
+        self._misses += 1
+        self._unseen += self._strides == 1
+        if self._misses > _MOST_MISSES or self._unseen > _MOST_MISSES:
+            # Two ticks without losing sight of the counter between them show its period anew.
+            self._grid, self._misses, self._unseen, self._closely = None, 0, 0, 2
+            self.due = now
+            return
+        next_one = math.floor((now + self._reach - grid.moment) / grid.period) + 1
+        self._aim(max(self._strides + 1, next_one))

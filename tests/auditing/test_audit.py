@@ -39,8 +39,8 @@ def pair() -> list[Profile]:
 def test_two_networks_are_interleaved(pair):
     assert pair[0].run_id == pair[1].run_id
     order = {trial.order: name for name, profile in zip("AB", pair, strict=True) for trial in profile.trials}
-    assert "".join(order[k] for k in range(6)) == "ABBAAB"
-    assert [trial.discarded for trial in pair[0].trials] == [True, False, False]
+    assert "".join(order[k] for k in range(8)) == "ABBABAAB"
+    assert [trial.discarded for trial in pair[0].trials] == [True, True, *[False] * (len(pair[0].trials) - 2)]
 
 
 def test_the_profile_says_what_was_audited(pair):

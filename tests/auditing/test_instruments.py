@@ -4,10 +4,13 @@ import time
 
 import pytest
 
-from greenadapt.auditing.instruments import Instrument, open_instrument
+from greenadapt.auditing.instruments import Instrument, Stretch, open_instrument
 from greenadapt.errors import MeasurementError, OptionError
 from greenadapt.interfaces import MeterInfo
 from greenadapt.meters.replay import ReplayMeter
+from tests.simulator import Board, Simulator
+
+COUNTER = "nvmlDeviceGetTotalEnergyConsumption"
 
 
 def ten_watts(step_seconds: float, seconds: float = 60.0) -> ReplayMeter:
@@ -113,3 +116,94 @@ def test_names_are_looked_up():
         open_instrument("codecarbom", "cpu")
     with pytest.raises(MeasurementError):
         open_instrument("nvml", "cpu")
+
+
+def call_on(*boards: Board, high: float = 300.0):
+    """A call of 17 ms that keeps the boards at work for 7 of them."""
+
+    def call() -> None:
+        for board in boards:
+            board.power(high)
+        time.sleep(0.007)
+        for board in boards:
+            board.power(60)
+        time.sleep(0.010)
+
+    return call
+
+
+def truth(stretch: Stretch, *boards: Board) -> float:
+    assert stretch.started is not None
+    return sum(board.joules(stretch.started, stretch.started + stretch.seconds) for board in boards)
+
+
+@pytest.mark.parametrize("period", [0.02, 0.1])
+def test_the_counted_calls_are_those_whose_joules_are_told(simulator, period):
+    board = simulator.board(0)
+    board.configure(update_seconds=period, phase=0.2)
+    instrument = open_instrument("nvml:0", "cpu")
+    found = instrument.stretch(call_on(board), 1.0)
+    instrument.close()
+    assert found.seconds >= 1.0
+    assert found.joules == pytest.approx(truth(found, board), rel=0.01)
+    assert found.boards == {board.uuid: found.joules}
+    assert found.standard_error is not None
+    assert 0 < found.standard_error < 0.02 * found.joules
+
+
+def test_several_boards_count_the_same_calls():
+    with Simulator.start(boards=3) as simulator:
+        fast, slow, old = simulator.boards
+        fast.configure(update_seconds=0.02)
+        old.configure(counter=False)
+        instrument = open_instrument("nvml:all", "cpu")
+        found = instrument.stretch(call_on(fast, slow), 1.0)
+        instrument.find_period(call_on(fast))
+        idle = instrument.idle_watts(0.5)
+        instrument.close()
+        for board, rel in ((fast, 0.01), (slow, 0.01), (old, 0.1)):
+            assert found.boards[board.uuid] == pytest.approx(truth(found, board), rel=rel)
+        assert found.joules == pytest.approx(sum(found.boards.values()))
+        assert idle == pytest.approx(180, rel=0.1)
+
+
+@pytest.mark.parametrize("what", ["reset", "failure"])
+def test_what_happens_to_a_counter_midway_leaves_the_joules_unknown(simulator, what):
+    board, calls = simulator.board(0), []
+
+    def call() -> None:
+        calls.append(time.sleep(0.01))
+        if len(calls) == 20:
+            board.reset_counter() if what == "reset" else board.fail(COUNTER, "GPU_IS_LOST", count=3)
+
+    board.configure(update_seconds=0.03)
+    instrument = open_instrument("nvml:0", "cpu")
+    found = instrument.stretch(call, 0.5)
+    instrument.close()
+    assert found.joules is None
+    assert ("backwards" if what == "reset" else "lost") in (found.why_not or "")
+
+
+def test_a_call_longer_than_the_stretch_is_not_repeated_for_the_ticks(simulator):
+    simulator.board(0).configure(update_seconds=0.02)
+    instrument = open_instrument("nvml:0", "cpu")
+    found = instrument.stretch(lambda: time.sleep(0.5), 0.1)
+    instrument.close()
+    assert found.calls == 1
+    assert found.joules == pytest.approx(60 * found.seconds, rel=0.05)
+
+
+def test_following_a_counter_costs_less_than_a_hundredth_of_a_core(simulator):
+    instrument = open_instrument("nvml:0", "cpu")
+    before, start = time.process_time(), time.perf_counter()
+    instrument.stretch(lambda: time.sleep(0.25), 2.5)
+    spent, took = time.process_time() - before, time.perf_counter() - start
+    instrument.close()
+    assert spent / took < 0.02  # with the sums at the end, and the calls themselves
+    looks = simulator.calls(COUNTER)
+    instrument = open_instrument("nvml:0", "cpu")
+    opened = simulator.calls(COUNTER)
+    instrument.stretch(lambda: time.sleep(0.25), 1.0)
+    instrument.close()
+    assert opened > looks
+    assert simulator.calls(COUNTER) - opened < 60 * 1.8 + 60

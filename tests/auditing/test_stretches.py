@@ -8,6 +8,7 @@ import pytest
 from greenadapt import measure, window
 from greenadapt.errors import MeasurementError, OptionError
 from greenadapt.meters.replay import RECORDING_VARIABLE
+from tests.simulator import Simulator
 
 
 @pytest.fixture
@@ -33,6 +34,7 @@ def test_measure_gives_joules_per_call(recording, step_seconds):
     assert found.ci95[0] <= found.joules_per_call <= found.ci95[1]
     assert (found.kind, found.meter, len(found.trials)) == ("measured", "replay", 3)
     assert "J per call" in str(found)
+    assert found.idle_watts is None
 
 
 def test_measure_without_a_meter_says_why():
@@ -125,3 +127,43 @@ def test_an_estimated_window_is_labelled_and_has_no_bound():
 def test_a_meter_that_cannot_be_opened_is_an_error_on_entry():
     with pytest.raises(MeasurementError), window(meter="nvml", device="cpu"):
         pass
+
+
+def test_a_measurement_tells_what_its_joules_mean():
+    with Simulator.start(boards=2) as simulator:
+        boards = simulator.boards
+        for board in boards:
+            board.configure(update_seconds=0.02)
+
+        def call() -> None:
+            for board in boards:
+                board.power(260)
+            time.sleep(0.01)
+            for board in boards:
+                board.power(60)
+
+        found = measure(call, seconds=0.4, trials=2, meter="nvml:all", device="cpu", idle_seconds=0.3)
+        assert found.idle_watts == pytest.approx(120, rel=0.05)
+        assert set(found.boards) == {board.uuid for board in boards}
+        assert found.joules_per_call == pytest.approx(sum(found.boards.values()), rel=0.05)
+        net = found.joules_per_call - found.idle_watts * found.seconds_per_call.mean
+        assert found.net_joules_per_call == pytest.approx(net)
+        assert found.systematic_fraction == 0.05
+        assert found.period_seconds == pytest.approx(0.02, rel=0.1)
+        assert found.notes == ["sum of 2 boards"]
+        text = str(found)
+        assert all(part in text for part in ("net of", "5%", "2 boards", boards[0].uuid))
+
+
+def test_trials_that_fail_are_told(simulator):
+    board, calls = simulator.board(0), []
+    board.configure(update_seconds=0.02)
+
+    def call() -> None:
+        calls.append(time.sleep(0.01))
+        if len(calls) == 60:
+            board.reset_counter()
+
+    found = measure(call, seconds=0.3, trials=4, meter="nvml:0", device="cpu")
+    assert found.joules_per_call is not None
+    assert "1 trials" in " ".join(found.notes)
