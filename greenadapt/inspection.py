@@ -15,12 +15,16 @@ def input_shape(model: nn.Module) -> tuple[int, int, int]:
     """Channels, height and width that the network was made for.
 
     The channels are those of the first convolution, because timm leaves ``pretrained_cfg`` as it was
-    when ``in_chans`` is changed; height and width come from ``pretrained_cfg``, else 224.
+    when ``in_chans`` is changed; height and width are those of the last training in the recipe, else of
+    ``pretrained_cfg``, else 224.
     """
     from torch import nn
 
     cfg = getattr(model, "pretrained_cfg", None) or {}
-    size = tuple((cfg if isinstance(cfg, Mapping) else vars(cfg)).get("input_size") or _FALLBACK_INPUT)
+    recipe = getattr(model, "greenadapt_recipe", None)
+    trained = [run.input_shape for run in (recipe.training if recipe is not None else ()) if run.input_shape]
+    published = (cfg if isinstance(cfg, Mapping) else vars(cfg)).get("input_size")
+    size = tuple(trained[-1] if trained else published or _FALLBACK_INPUT)
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     channels = first.in_channels if first is not None and first.groups == 1 else size[0]
     return (channels, size[1], size[2])

@@ -12,7 +12,7 @@ what is there imports nothing. `Provider.load()` gives an object of the protocol
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
     from torch.utils.data import DataLoader
+
+    from greenadapt.carbon import CarbonInputs
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ class MeterInfo:
     systematic_fraction: float | None = None
     """Stated uncertainty of the absolute joules, such as 0.05."""
     note: str = ""
+    board: str | None = None
+    """UUID of the board that is counted; None where it is no board, or several."""
 
 
 class Meter(Protocol):
@@ -256,20 +260,25 @@ class AuditRequest:
     """What `greenadapt_run_audit` is asked to do.
 
     Attributes:
-        models: The networks by name, in the order given; audited interleaved.
+        models: The networks by name, in the order given; audited interleaved. An engine of another make is
+            a function of images [B, C, H, W] to logits [B, classes].
         plan: The conditions and lengths.
         data: A dataset or DataLoader of real images, or None for random ones.
         places: ISO codes for the carbon figures.
         roles: "base", "retrofit" or "rival" by name, for tables.
         progress: Called with a line per phase and a fraction between 0 and 1.
+        sweep: Settings to audit each network under, by name; see `greenadapt.auditing.settings`.
+        carbon: Grids, PUE and embodied carbon for the carbon figures, beside `places`.
     """
 
-    models: Mapping[str, nn.Module]
+    models: Mapping[str, nn.Module | Callable[..., Any]]
     plan: Plan
     data: Any = None
     places: Sequence[str] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
     progress: Any = None
+    sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    carbon: CarbonInputs | None = None
 
 
 AuditResult = list[Profile]

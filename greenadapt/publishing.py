@@ -29,10 +29,11 @@ def publish(folder: str | Path, to: str = "profiles", *, dry_run: bool = False) 
     publisher = plugins.publisher(name)
     profile = publishable_profile(Path(folder))
     found = storage.weights_sha256(storage.read_tensors(folder))
-    if found != profile.subject.weights_sha256:
+    measured = profile.subject.weights_sha256 or "unknown"
+    if found != measured:
         raise ProfileError(
             f"The profile in {folder} is not that of the model beside it.",
-            f"It was measured on weights {profile.subject.weights_sha256[:12]}…, here are {found[:12]}….",
+            f"It was measured on weights {measured[:12]}…, here are {found[:12]}….",
             f"Audit this model: greenadapt audit {folder} --out {Path(folder) / storage.PROFILE_FILE}",
         )
     return publisher.publish(Path(folder), target, dry_run)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from greenadapt.errors import RecipeError
 
 RECIPE_VERSION = 1
+Weights = Literal["pretrained", "trained", "random", "unknown"]
 
 
 class Base(BaseModel):
@@ -26,8 +27,9 @@ class Base(BaseModel):
     """The source's own name for the network, with the pretrained tag if it has one."""
     model_args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for the source, such as ``num_classes`` and ``in_chans``."""
-    weights: Literal["pretrained", "trained", "random"] = "pretrained"
-    """Where the weights come from: a publisher, a training recorded here, or nowhere."""
+    weights: Weights = "pretrained"
+    """Where the weights come from: a publisher, a training recorded here, or nowhere; "unknown" of an engine
+    that is only called."""
 
     @property
     def reference(self) -> str:
@@ -49,6 +51,10 @@ class Training(BaseModel):
     optimizer: str
     seed: int
     precision: str = "fp32"
+    adapter: str | None = None
+    """The adapter that the network carried; None for a plain network, and in recipes of greenadapt 0.1."""
+    input_shape: tuple[int, int, int] | None = None
+    """Channels, height and width of the images; None in recipes of greenadapt 0.1."""
     objective: str
     """Name of the loss, such as "cross-entropy", "blockdrop" or "distillation"."""
     teacher: str | None = None

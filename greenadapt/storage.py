@@ -67,20 +67,28 @@ def write_bytes(path: Path | str, data: bytes) -> Path:
 
 
 def check_place(path: Path | str) -> Path:
-    """Finds out before the work, not after it, that a file can be written; makes nothing.
+    """Finds out before the work, not after it, that a file can be written; leaves nothing behind.
+
+    What the permissions say is no answer: root passes them all, and a full or read-only disk has them too.
+    So an empty file is made and taken away again.
 
     Args:
         path: Where a file or a folder is to be written; what is missing of its parents can be made.
 
     Raises:
-        StorageError: A parent is no folder, or may not be written.
+        StorageError: It, or a parent, is no folder or cannot be written.
     """
     path = Path(path)
-    parent = next(each for each in path.absolute().parents if each.exists())
-    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
-        return path
-    seen = f"{parent} may not be written." if parent.is_dir() else f"{parent} is no folder."
-    raise StorageError(f"Cannot write {path}.", seen, "Choose a folder that you may write to.")
+    place = path.absolute()
+    parent = place if place.is_dir() else next(each for each in place.parents if each.exists())
+    probe = parent / f".{uuid.uuid4().hex[:8]}.part"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        seen = f"{parent}: {error.strerror or error}." if parent.is_dir() else f"{parent} is no folder."
+        raise StorageError(f"Cannot write {path}.", seen, "Choose a folder that you may write to.") from error
+    return path
 
 
 def check_writable(folder: Path | str, overwrite: bool = False) -> Path:

@@ -119,6 +119,7 @@ def profile(
     blocks: int = 6,
     noise: float = 0.005,
     weights: str = "trained",
+    weights_sha256: str | None = "0" * 64,
     validity: Validity | None = None,
     conditions: dict[str, Any] | None = None,
     **changes: Any,
@@ -140,7 +141,7 @@ def profile(
                 options={"keep": 0.6} if adapter else {},
                 training=list(trained),
             ),
-            weights_sha256="0" * 64,
+            weights_sha256=weights_sha256,
             weights=weights,  # type: ignore[arg-type]
             parameters=parameters,
             macs_per_image=macs,

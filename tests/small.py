@@ -16,6 +16,7 @@ SHORT = Plan(
     trial_seconds=0.05,
     warmup_seconds=0.1,
     idle_seconds=0,
+    target_fraction=None,
     device="cpu",
     meter="none",
     quick=True,

@@ -5,6 +5,7 @@
                ├─ wrap, finetune, audit      change a model, train it, measure it
                ├─ compare, show, check       read profiles
                ├─ publish                    hand a finished folder on
+               ├─ convert-checkpoint         the Big-Little authors' weights as a saved model
                └─ quickstart                 all of it on the embedded networks
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the answer is no, 2 could not do it,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,36 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from greenadapt.cli import output
+from greenadapt.cli.carbon import carbon_inputs, carbon_options
 from greenadapt.cli.compare import write_page
 from greenadapt.cli.data import data_options, open_data
 from greenadapt.cli.options import json_option, model_options, open_model, packed
+from greenadapt.cli.plans import outlook, outlook_words, plan_of, plan_options, split_sweep, sweep_option
 
 if TYPE_CHECKING:
+    from greenadapt.carbon import CarbonInputs
+    from greenadapt.comparison.result import Comparison
     from greenadapt.profile import Plan, Profile
 
 _THE_ANSWER_IS_NO = 1
-_plan_options = packed(
-    "wishes",
-    click.option("-b", "--batch-size", type=click.IntRange(min=1), default=32, show_default=True),
-    click.option(
-        "--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True
-    ),
-    click.option(
-        "--trials", type=click.IntRange(min=2), help="Counted trials per model.  [default: 10; quick: 4]"
-    ),
-    click.option(
-        "--trial-seconds",
-        type=click.FloatRange(min=0, min_open=True),
-        help="Length of each trial.  [default: 5; quick: 1]",
-    ),
-    click.option("--quick", is_flag=True, help="A first look in seconds; its intervals are wide."),
-    click.option(
-        "--meter", default="auto", show_default=True, help="Instrument; see: greenadapt meters list"
-    ),
-    click.option(
-        "--device", default="auto", show_default=True, help="A torch device, such as cpu or cuda:0."
-    ),
-)
 _output_options = packed(
     "outputs",
     click.option(
@@ -56,11 +39,11 @@ _output_options = packed(
 @click.option("--data", "source", help="Labelled images: a folder, a zip, or the name of embedded data.")
 @click.option("--random-data", is_flag=True, help="Random images: no accuracy, and power that may differ.")
 @data_options
-@_plan_options
-@click.option(
-    "--place", "places", multiple=True, metavar="ISO", help="Country of the grid, such as FRA; repeatable."
-)
+@plan_options
+@sweep_option
+@carbon_options
 @_output_options
+@click.option("--dry-run", is_flag=True, help="Print what would run and how long it takes; open nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a profile is not valid.")
 @model_options
 @json_option
@@ -70,8 +53,10 @@ def audit(
     random_data: bool,
     limits: dict[str, Any],
     wishes: dict[str, Any],
-    places: tuple[str, ...],
+    settings: tuple[str, ...],
+    grids: dict[str, Any],
     outputs: dict[str, Path | None],
+    dry_run: bool,
     strict: bool,
     opening: dict[str, Any],
     as_json: bool,
@@ -80,50 +65,90 @@ def audit(
 
     MODEL is a name such as resnet50.a1_in1k, or a saved folder. Several models are measured interleaved, so
     that heat and clock drift cancel. The first of several is the base that the others are compared with.
+    With --sweep a model under each combination of settings is a rival in the same run.
     """
-    if source is not None and random_data:
-        raise click.UsageError("Give --data or --random-data, not both.")
+    from greenadapt.auditing.settings import varied
+
+    sweep, models = split_sweep(settings, references)
+    _check_calls(models, source, random_data)
+    plan, carbon = plan_of(**wishes), carbon_inputs(grids)
+    planned = outlook(plan, names_of(models), sweep)
+    if dry_run:
+        _tell_plan(planned, as_json)
+        return
     if source is None and not random_data:
         output.say("No --data: random images, so no accuracy.")
+    _check_outputs(several=len(planned["rivals"]) > 1, **outputs)
+    opened = [open_model(each, opening, saved_as_is=len(models) > 1) for each in models]
+    data = None if source is None else open_data(source, opened[0], limits)
+    networks = dict(zip(names_of(models), opened, strict=True))
+    profiles = run_audit(networks, data, plan, carbon=carbon, sweep=sweep)
+    hand_over(profiles, as_json=as_json, across=varied(sweep), **outputs)
+    if strict and any(profile.validity.status != "valid" for profile in profiles):
+        click.get_current_context().exit(_THE_ANSWER_IS_NO)
+
+
+def _check_calls(references: Sequence[str], source: str | None, random_data: bool) -> None:
+    if not references:
+        raise click.UsageError("Missing argument 'MODEL...'.")
+    if source is not None and random_data:
+        raise click.UsageError("Give --data or --random-data, not both.")
     if len(set(references)) < len(references):
         raise click.UsageError(
             "A model is given twice. Name each once; copy a folder to compare it with itself."
         )
-    plan = _plan(**wishes)
-    _check_outputs(several=len(references) > 1, **outputs)
-    models = [open_model(each, opening, saved_as_is=len(references) > 1) for each in references]
-    data = None if source is None else open_data(source, models[0], limits)
-    profiles = run_audit(dict(zip(names_of(references), models, strict=True)), data, plan, places)
-    hand_over(profiles, as_json=as_json, **outputs)
-    if strict and any(profile.validity.status != "valid" for profile in profiles):
-        click.get_current_context().exit(_THE_ANSWER_IS_NO)
+
+
+def _tell_plan(planned: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.result_json(planned)
+    else:
+        output.result("\n".join([outlook_words(planned), *(f"  {name}" for name in planned["rivals"])]))
 
 
 def run_audit(
     models: Mapping[str, Any],
     data: Any,
     plan: Plan,
-    places: Sequence[str] = (),
+    *,
     roles: Mapping[str, str] | None = None,
+    carbon: CarbonInputs | None = None,
+    sweep: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Profile]:
-    """Audits models by name, with a bar or lines on stderr; a list even of one."""
+    """Audits models by name, with the time it takes and a bar or lines on stderr; a list even of one."""
     from greenadapt.auditing import audit as measure_models
 
+    output.say(outlook_words(outlook(plan, list(models), sweep or {})))
     with output.progress() as progress:
         found = measure_models(
             *models.values(),
             data=data,
             plan=plan,
             names=list(models),
-            places=places,
             roles=roles,
             progress=progress,
+            sweep=sweep,
+            carbon=carbon,
         )
     return found if isinstance(found, list) else [found]
 
 
-def hand_over(profiles: Sequence[Profile], *, out: Path | None, page: Path | None, as_json: bool) -> None:
+def hand_over(
+    profiles: Sequence[Profile],
+    *,
+    out: Path | None,
+    page: Path | None,
+    as_json: bool,
+    across: Sequence[str] = (),
+) -> None:
     """Writes the profiles and the page where they are wanted, and prints the result.
+
+    Args:
+        profiles: Of one run, the base first.
+        out: A file for one, a folder for several.
+        page: Where the page of the comparison goes.
+        as_json: Print JSON: the profile or a list of them; of a sweep, profiles and comparison.
+        across: What was swept.
 
     Raises:
         MissingExtraError: A page is wanted and the extra "pages" is not installed.
@@ -133,14 +158,21 @@ def hand_over(profiles: Sequence[Profile], *, out: Path | None, page: Path | Non
     from greenadapt.profile_text import profile_text
 
     files = _write(profiles, out)
-    comparison = compare(*profiles) if len(profiles) > 1 else None
+    comparison = compare(*profiles, across=across) if len(profiles) > 1 else None
     if as_json:
-        content = [profile.model_dump(mode="json") for profile in profiles]
-        output.result_json(content if comparison else content[0])
+        output.result_json(_json_content(profiles, comparison, swept=bool(across)))
     else:
         output.result(str(comparison) if comparison else profile_text(profiles[0]))
     if comparison and page is not None:
         write_page(comparison, page, [str(file) for file in files])
+
+
+def _json_content(profiles: Sequence[Profile], comparison: Comparison | None, *, swept: bool) -> Any:
+    content = [profile.model_dump(mode="json") for profile in profiles]
+    if swept:
+        told = json.loads(comparison.to_json()) if comparison is not None else None
+        return {"format": "greenadapt/sweep", "profiles": content, "comparison": told}
+    return content if comparison is not None else content[0]
 
 
 def names_of(references: Sequence[str]) -> list[str]:
@@ -159,9 +191,12 @@ def _check_outputs(*, several: bool, out: Path | None, page: Path | None) -> Non
     from greenadapt.storage import check_place
 
     if page is not None and not several:
-        raise click.UsageError("--page compares models: give two or more.")
+        raise click.UsageError("--page compares models or settings: give two or more.")
     if out is not None and several and (out.suffix == ".json" or out.is_file()):
-        raise click.UsageError(f"Several models need a folder, and {out} is a file's name.")
+        raise click.UsageError(f"Several profiles need a folder, and {out} is a file's name.")
+    for file in (page, out if out is not None and out.suffix == ".json" else None):
+        if file is not None and file.is_dir():
+            raise click.UsageError(f"{file} is a folder.")
     if page is not None:
         check_installed()
     for path in (out, page):
@@ -182,22 +217,5 @@ def _write(profiles: Sequence[Profile], out: Path | None) -> list[Path]:
     return files
 
 
-def _plan(quick: bool, **wishes: Any) -> Plan:
-    from pydantic import ValidationError
-
-    from greenadapt.errors import OptionError
-    from greenadapt.profile import Plan
-
-    given = {name: value for name, value in wishes.items() if value is not None}
-    try:
-        return Plan.quick_look(**given) if quick else Plan(**given)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = "--" + str(fault["loc"][0]).replace("_", "-")
-        raise OptionError(
-            f"{name} is out of range.", f"{fault['msg']}.", "See: greenadapt audit --help"
-        ) from error
-
-
 def _file_name(name: str) -> str:
-    return "".join(char if char.isalnum() or char in "._-" else "_" for char in name)
+    return "".join(char if char.isalnum() or char in "._-@," else "_" for char in name)

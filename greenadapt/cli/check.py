@@ -27,7 +27,9 @@ def check(context: click.Context, paths: tuple[Path, ...], as_json: bool) -> Non
     from greenadapt.profile_files import read_profile
     from greenadapt.recompute import differences
 
-    found = {str(path): list(differences(read_profile(path))) for path in _profiles(paths)}
+    profiles = {str(path): read_profile(path) for path in _profiles(paths)}
+    others = list(profiles.values())
+    found = {path: list(differences(profile, others)) for path, profile in profiles.items()}
     if as_json:
         output.result_json([{"path": path, "differences": lines} for path, lines in found.items()])
     else:

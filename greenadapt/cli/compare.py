@@ -20,6 +20,13 @@ _THE_ANSWER_IS_NO = 1
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
+    "--across",
+    multiple=True,
+    metavar="NAME,...",
+    help="Conditions that may differ, such as precision,compile,batch: the table says what each buys. Also "
+    "format, threads, power-limit, torch, driver.",
+)
+@click.option(
     "--fail-if",
     "conditions",
     multiple=True,
@@ -42,6 +49,7 @@ def compare(
     context: click.Context,
     base: Path,
     others: tuple[Path, ...],
+    across: tuple[str, ...],
     conditions: tuple[str, ...],
     form: str,
     page: Path | None,
@@ -50,12 +58,14 @@ def compare(
     """Put profiles side by side, with a verdict.
 
     The profiles OTHERS are held against the profile BASE. Profiles of one run are compared trial by trial;
-    profiles whose conditions differ are refused.
+    profiles whose conditions differ are refused, unless --across names what may differ.
     """
     from greenadapt.comparison import compare as put_side_by_side
     from greenadapt.profile_files import read_profile
 
-    comparison = put_side_by_side(*(read_profile(path) for path in (base, *others)))
+    names = [name.strip() for text in across for name in text.split(",") if name.strip()]
+    profiles = [read_profile(path) for path in (base, *others)]
+    comparison = put_side_by_side(*profiles, across=names)
     failures = [line for condition in conditions for line in comparison.fail_if(condition)]
     if page is not None:
         write_page(comparison, page, [str(path) for path in (base, *others)])

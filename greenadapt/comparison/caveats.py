@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from greenadapt.profile import Profile
 
+_NAMED = 6
+
 
 def method_line(profiles: Sequence[Profile]) -> str:
     """Which instrument gave the joules, what it covers, and whether it measured or estimated."""
@@ -30,13 +32,25 @@ def method_line(profiles: Sequence[Profile]) -> str:
     return f"Energy: measured ({method.meter}, {method.scope}, idle power included){systematic}."
 
 
-def caveats(profiles: Sequence[Profile]) -> list[str]:
+def caveats(profiles: Sequence[Profile], across: Sequence[str] = ()) -> list[str]:
     """Sentences that belong beside the table.
 
     Args:
         profiles: The base first.
+        across: The conditions that may differ.
     """
-    return [*_of_validity(profiles), *_of_each(profiles), *_of_all(profiles)]
+    return [*_of_validity(profiles), *_of_each(profiles), *_of_settings(profiles, across), *_of_all(profiles)]
+
+
+def _of_settings(profiles: Sequence[Profile], across: Sequence[str]) -> Iterator[str]:
+    conditions = [profile.conditions for profile in profiles]
+    if "batch" in across and len({each.batch_size for each in conditions}) > 1:
+        yield (
+            "Figures per image hide what a batch costs in latency: all its images wait for the last; see "
+            "time/batch."
+        )
+    if "compile" in across and any(each.compile for each in conditions):
+        yield "Compiling is not counted; it costs once per batch size, and pays back only in long service."
 
 
 def _of_each(profiles: Sequence[Profile]) -> Iterator[str]:
@@ -67,11 +81,22 @@ def _of_validity(profiles: Sequence[Profile]) -> Iterator[str]:
         for reason in profile.validity.reasons:
             concerned.setdefault(reason, []).append(profile.subject.name)
     for reason, names in sorted(concerned.items(), key=lambda each: -len(each[1])):
-        yield reason if len(names) == len(profiles) else f"{', '.join(names)}: {reason}"
+        yield reason if len(names) == len(profiles) else f"{_who(names, profiles)}: {reason}"
 
 
 def _who(names: list[str], profiles: Sequence[Profile]) -> str:
-    return "all networks" if len(names) == len(profiles) else ", ".join(names)
+    """Whom something concerns: a network whose settings are all concerned is named once."""
+    if len(names) == len(profiles):
+        return "all networks"
+    settings: dict[str, list[str]] = {}
+    for profile in profiles:
+        settings.setdefault(profile.subject.name.partition("@")[0], []).append(profile.subject.name)
+    told = []
+    for network, own in settings.items():
+        concerned = [name for name in own if name in names]
+        told += [f"{network} throughout"] if len(concerned) == len(own) > 1 else concerned
+    more = [f"{len(told) - _NAMED} more"] if len(told) > _NAMED else []
+    return ", ".join([*told[:_NAMED], *more])
 
 
 def _of_all(profiles: Sequence[Profile]) -> Iterator[str]:

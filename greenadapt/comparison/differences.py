@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from greenadapt.profile import Interval, Quality
 from greenadapt.statistics import Z_95, student_t, unpack_hits
@@ -59,8 +60,8 @@ def accuracy_difference(one: Quality, other: Quality) -> AccuracyDifference | No
     if one.fingerprint != other.fingerprint or one.images != other.images:
         return None
     images = one.images
-    pairs = list(zip(unpack_hits(one.hits, images), unpack_hits(other.hits, images), strict=True))
-    won, lost = pairs.count((True, False)), pairs.count((False, True))
+    ours, theirs = _bits(one.hits, images), _bits(other.hits, images)
+    won, lost = (ours & ~theirs).bit_count(), (theirs & ~ours).bit_count()
     centre = (won - lost) / (images + 2)
     reach = Z_95 * math.sqrt(won + lost + 1 - (won - lost) ** 2 / (images + 2)) / (images + 2)
     return AccuracyDifference(
@@ -71,6 +72,11 @@ def accuracy_difference(one: Quality, other: Quality) -> AccuracyDifference | No
         won=won,
         lost=lost,
     )
+
+
+@lru_cache(maxsize=64)
+def _bits(hits: str, images: int) -> int:
+    return int("".join("1" if hit else "0" for hit in unpack_hits(hits, images)), 2)
 
 
 def mcnemar(won: int, lost: int) -> float:

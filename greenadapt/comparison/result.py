@@ -3,6 +3,8 @@
 Comparison
 ├── rows        the base first, then the others: numbers with their intervals
 ├── versus      every pair that a verdict is given on: with the base, and each retrofit with its rivals
+├── cheapest    across settings: what costs least at equal accuracy
+├── knees       across batch sizes: where a larger batch is no longer worth it
 ├── caveats     what a reader must know before using a number
 └── profiles    what it was computed from
 """
@@ -11,12 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from greenadapt.comparison import table as comparison_table
 from greenadapt.comparison.differences import AccuracyDifference
+from greenadapt.comparison.findings import Cheapest, Knee
 from greenadapt.comparison.thresholds import Threshold, parse_threshold
 from greenadapt.comparison.verdicts import Versus
 from greenadapt.errors import OptionError
@@ -53,11 +56,12 @@ class Row:
         paired: Whether it ran interleaved with the base.
         validity: "valid", "suspect" or "invalid".
         verdict: What it comes to, in a few words.
+        setting: The conditions that are compared across, by name, such as ``{"precision": "bf16"}``.
     """
 
     name: str
     role: Role
-    parameters: int
+    parameters: int | None
     parameters_ratio: float | None
     flops_per_image: float | None
     flops_ratio: float | None
@@ -77,19 +81,23 @@ class Row:
     paired: bool | None
     validity: str
     verdict: str
+    setting: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks under the same conditions, side by side; print it.
+    """Networks under the same conditions, or across named ones, side by side; print it.
 
     Attributes:
         rows: The base first.
-        conditions: What all of them share.
+        conditions: Those of the base; all share them but for what they are compared across.
         versus: Pairs with a verdict.
         caveats: Sentences that belong beside the numbers.
         method: One sentence: which instrument, what it covers, measured or estimated.
         profiles: What the rows were computed from, in the same order.
+        across: The conditions that may differ.
+        cheapest: What costs least at equal accuracy; None where nothing may differ.
+        knees: The batch at the knee, per network and setting; empty unless batches may differ.
     """
 
     rows: tuple[Row, ...]
@@ -98,11 +106,15 @@ class Comparison:
     caveats: tuple[str, ...]
     method: str
     profiles: tuple[Profile, ...]
+    across: tuple[str, ...] = ()
+    cheapest: Cheapest | None = None
+    knees: tuple[Knee, ...] = ()
 
     def __str__(self) -> str:
         table = text_table(comparison_table.columns(self), comparison_table.cells(self))
-        head = [comparison_table.conditions_line(self.conditions), self.method]
-        return "\n".join([*head, "", table, "", *self.verdicts, *(f"note: {line}" for line in self.caveats)])
+        head = [comparison_table.conditions_line(self.conditions, self.across), self.method]
+        notes = [f"note: {line}" for line in self.caveats]
+        return "\n".join([*head, "", table, "", *self.verdicts, *self.findings, *notes])
 
     @property
     def base(self) -> Row:
@@ -114,6 +126,11 @@ class Comparison:
         """One sentence per pair."""
         return [pair.sentence for pair in self.versus]
 
+    @property
+    def findings(self) -> list[str]:
+        """What comes of comparing across settings: the cheapest at equal accuracy, and the knees."""
+        return [each.sentence for each in (self.cheapest, *self.knees) if each is not None]
+
     def to_rows(self) -> list[dict[str, Any]]:
         """Flat rows of raw numbers, the unit in the name; None is unknown."""
         return [comparison_table.flat(row) for row in self.rows]
@@ -121,8 +138,8 @@ class Comparison:
     def to_markdown(self) -> str:
         """The table, the verdicts and the caveats in Markdown."""
         table = markdown_table(comparison_table.columns(self), comparison_table.cells(self))
-        head = f"{comparison_table.conditions_line(self.conditions)}  \n{self.method}"
-        verdicts = "\n".join(f"- {sentence}" for sentence in self.verdicts)
+        head = f"{comparison_table.conditions_line(self.conditions, self.across)}  \n{self.method}"
+        verdicts = "\n".join(f"- {sentence}" for sentence in [*self.verdicts, *self.findings])
         caveats = "\n".join(f"- {line}" for line in self.caveats)
         return "\n\n".join(part for part in (head, table, verdicts, caveats) if part) + "\n"
 
@@ -139,6 +156,10 @@ class Comparison:
             "rows": self.to_rows(),
             "versus": [_pair(pair) for pair in self.versus],
             "verdicts": self.verdicts,
+            "across": list(self.across),
+            "cheapest": dataclasses.asdict(self.cheapest) if self.cheapest else None,
+            "knees": [dataclasses.asdict(knee) for knee in self.knees],
+            "findings": self.findings,
             "caveats": list(self.caveats),
             "profile_ids": [profile.profile_id for profile in self.profiles],
         }

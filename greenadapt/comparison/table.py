@@ -6,8 +6,10 @@ A cell has the value with its interval on the first line, and its change against
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from greenadapt.comparison.across import FIELDS, cell, words
 from greenadapt.comparison.differences import AccuracyDifference
 from greenadapt.comparison.verdicts import sign_of_accuracy, sign_of_ratio
 from greenadapt.profile import Conditions, Interval
@@ -31,27 +33,33 @@ _PARTS = {
 }
 
 
-def conditions_line(conditions: Conditions) -> str:
-    """What the numbers depend on, in one line."""
+def conditions_line(conditions: Conditions, without: Collection[str] = ()) -> str:
+    """What the numbers depend on, in one line.
+
+    Args:
+        conditions: All of them.
+        without: Names from `greenadapt.comparison.across` that the line is silent about.
+    """
     channels, height, width = conditions.input_shape
+
+    def told(name: str, known: object = True) -> str | None:
+        value = getattr(conditions, FIELDS[name])
+        return words(name, value) if known and name not in without else None
+
     parts = [
         conditions.device,
-        _threads(conditions.threads) if conditions.device_type == "cpu" else None,
-        f"batch {conditions.batch_size}",
-        conditions.precision,
+        told("threads", conditions.device_type == "cpu"),
+        told("batch"),
+        told("precision"),
         f"{channels}x{height}x{width} px",
-        conditions.memory_format,
-        "compiled" if conditions.compile else "eager",
+        told("format"),
+        told("compile"),
         f"{conditions.data} images",
-        f"torch {conditions.torch}",
-        f"driver {conditions.driver}" if conditions.driver else None,
-        f"power limit {conditions.power_limit_watts:g} W" if conditions.power_limit_watts else None,
+        told("torch"),
+        told("driver", conditions.driver),
+        told("power-limit", conditions.power_limit_watts),
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def columns(comparison: Comparison) -> list[Column]:
@@ -69,6 +77,9 @@ def flat(row: Row) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in (field.name for field in dataclasses.fields(row)):
         value = getattr(row, name)
+        if name == "setting":
+            fields.update(value)
+            continue
         parts = _PARTS.get(name)
         if parts is None:
             fields[name] = value
@@ -79,27 +90,33 @@ def flat(row: Row) -> dict[str, Any]:
 
 def _filled(comparison: Comparison) -> list[tuple[Column, list[str]]]:
     """Columns with their cells, without the columns that have nothing to say."""
-    rows = [_cells(row, is_base=row is comparison.base, mixed=_mixed(comparison)) for row in comparison.rows]
+    rows = [
+        _cells(row, comparison.across, is_base=row is comparison.base, mixed=_mixed(comparison))
+        for row in comparison.rows
+    ]
     by_column = zip(_columns(comparison), zip(*rows, strict=True), strict=True)
     return [(column, list(column_cells)) for column, column_cells in by_column if any(column_cells)]
 
 
 def _columns(comparison: Comparison) -> list[Column]:
-    batch = comparison.conditions.batch_size
+    batch = f"at batch {comparison.conditions.batch_size}"
+    across = comparison.across
     kind = comparison.base.energy_kind
     energy = {"estimated": "estimated:\nconstant power x time", "measured": "measured", None: ""}[kind]
     return [
         Column(
             "network", "left", "The network and its role; a rival is a plain network beside the retrofits."
         ),
+        *(Column(name, "left", f"A setting: {name}.") for name in across),
         Column(
             "energy/image" if _mixed(comparison) else f"energy/image\n{energy}",
             tooltip="Gross energy per image, idle power included, and its change against the base.",
         ),
         Column(
-            f"time/image\nat batch {batch}",
+            "time/image" if "batch" in across else f"time/image\n{batch}",
             tooltip="Time of a batch over its images, and its change against the base.",
         ),
+        *([Column("time/batch", tooltip="How long all images of a batch wait.")] if across else []),
         Column("top-1", tooltip="Share of images classified correctly, and the difference in points."),
         Column("parameters", tooltip="How many numbers the network holds."),
         Column("FLOPs/image\n2 x MAC", tooltip="Convolutions and linear layers as executed on these images."),
@@ -114,20 +131,26 @@ def _mixed(comparison: Comparison) -> bool:
     return len({row.energy_kind for row in comparison.rows if row.energy_kind}) > 1
 
 
-def _cells(row: Row, *, is_base: bool, mixed: bool) -> list[str]:
+def _cells(row: Row, across: Sequence[str], *, is_base: bool, mixed: bool) -> list[str]:
     payback = row.payback_inferences
     time = _quantity(row.seconds_per_inference, "s")
     flops = UNKNOWN if row.flops_per_image is None else with_prefix(row.flops_per_image, "").strip()
     return [
         f"{row.name}\n{row.role}",
+        *(cell(name, row.setting[name]) for name in across),
         _energy(row, mixed),
         time if is_base else f"{time}\n{_change(row.latency_ratio)}",
+        *([with_prefix(row.seconds_per_batch.mean, "s")] if across else []),
         _top1(row) if is_base else f"{_top1(row)}\n{_difference(row.top1_difference)}",
-        f"{row.parameters:,}",
-        flops if row.flops_ratio is None else f"{flops}\n{(row.flops_ratio - 1) * 100:+.1f} %",
+        UNKNOWN if row.parameters is None else f"{row.parameters:,}",
+        flops if row.flops_ratio is None or row.flops_ratio == 1 else f"{flops}\n{_percent(row.flops_ratio)}",
         _realised(row),
         "" if payback is None else f"{with_prefix(payback, '').strip()} images",
     ]
+
+
+def _percent(ratio: float) -> str:
+    return f"{(ratio - 1) * 100:+.1f} %"
 
 
 def _energy(row: Row, mixed: bool) -> str:

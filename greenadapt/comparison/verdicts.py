@@ -17,7 +17,7 @@ from typing import Literal
 
 from greenadapt.comparison.differences import AccuracyDifference
 from greenadapt.profile import Interval
-from greenadapt.units import significant
+from greenadapt.units import significant, with_prefix
 
 Outcome = Literal[
     "beats",
@@ -61,6 +61,8 @@ class Versus:
         accuracy: Its top-1 minus the other's; None unless both saw the same images.
         paired: Whether both ran interleaved, so that drift cancels in the ratios.
         usable: Whether both audits are valid enough for a verdict.
+        change: The one's setting as far as it differs from the other's, in words.
+        batch_seconds: How long a batch of each takes, where the batches are not of one size.
     """
 
     network: str
@@ -70,6 +72,8 @@ class Versus:
     accuracy: AccuracyDifference | None
     paired: bool
     usable: bool = True
+    change: str = ""
+    batch_seconds: tuple[float, float] | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -88,10 +92,21 @@ class Versus:
     @property
     def sentence(self) -> str:
         """The outcome as a sentence with its numbers."""
-        relation = f"{self.network} {_COPULAS.get(self.outcome, '')}{self.outcome} {self.other}"
+        network = f"{self.network} ({self.change})" if self._change_is_news else self.network
+        relation = f"{network} {_COPULAS.get(self.outcome, '')}{self.outcome} {self.other}"
         if not self.usable:
             return f"{relation}: one of the audits is invalid."
-        return f"{relation}: {self._cost_words()}, {accuracy_words(self.accuracy)}."
+        return f"{relation}: {self._cost_words()}, {accuracy_words(self.accuracy)}{self._batch_words()}."
+
+    @property
+    def _change_is_news(self) -> bool:
+        return bool(self.change) and not self.network.endswith(f"({self.change})")
+
+    def _batch_words(self) -> str:
+        if self.batch_seconds is None:
+            return ""
+        one, other = (with_prefix(seconds, "s") for seconds in self.batch_seconds)
+        return f"; a batch takes {one} instead of {other}"
 
     def _cost_words(self) -> str:
         time = ratio_words(self.latency, "time per image")

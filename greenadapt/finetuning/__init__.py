@@ -200,6 +200,8 @@ def _record(run: Run, train: Any, teacher: nn.Module | None, window: Any) -> Tra
         optimizer=type(run.optimizer.optimizer).__name__,
         seed=run.settings.seed,
         precision=run.settings.precision,
+        adapter=recipe_of(run.model).adapter,
+        input_shape=tuple(next(iter(run.loader))[0].shape[1:]),
         objective=run.objective.name,
         teacher=None if teacher is None else recipe_of(teacher).base.reference,
         seconds=run.seconds,

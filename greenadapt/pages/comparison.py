@@ -1,8 +1,10 @@
 """One comparison as one HTML page: self-contained, offline, light and dark, wide and narrow.
 
 what was asked      title, conditions, instrument
-the answer          a card per retrofit: cost, accuracy, whom it beats and whom it loses to
-tradeoff            cost against top-1, the base's retrofits on arrows
+the answer          a card per retrofit: cost, accuracy, whom it beats and whom it loses to; across settings,
+                    one for the cheapest at equal accuracy
+findings            across settings: the cheapest, the batch at the knee, drawn against batch size
+tradeoff            cost against top-1, the base's retrofits on arrows; where the names of all find room
 all numbers         the table of `Comparison`, cell for cell
 verdicts, caveats   in sentences
 every trial         so that drift shows
@@ -18,8 +20,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from greenadapt.comparison import table as comparison_table
+from greenadapt.comparison.across import SWEEPABLE, words
 from greenadapt.comparison.verdicts import NO_DIFFERENCE, sign_of_accuracy, sign_of_ratio
 from greenadapt.pages import check_installed
+from greenadapt.pages.batches import batches_svg
 from greenadapt.pages.drawing import NARROW, PALETTE, WIDE, cost_of
 from greenadapt.pages.drift import drift_svg
 from greenadapt.pages.tradeoff import tradeoff_svg
@@ -27,8 +31,9 @@ from greenadapt.units import signed
 
 if TYPE_CHECKING:
     from greenadapt.comparison.result import Comparison, Row
-    from greenadapt.profile import Interval
+    from greenadapt.profile import Interval, Plan, Profile
 
+_NAMES_FIT = 10
 _TONES = {"beats": "good", "loses to": "bad"}
 
 
@@ -65,9 +70,11 @@ def _content(comparison: Comparison, files: Sequence[str]) -> dict[str, Any]:
     return {
         "title": _title(comparison),
         "warning": _warning(comparison),
-        "conditions": comparison_table.conditions_line(comparison.conditions).split(", "),
+        "conditions": comparison_table.conditions_line(comparison.conditions, comparison.across).split(", "),
         "method": comparison.method,
-        "cards": [_card(comparison, row) for row in comparison.rows if row.role == "retrofit"],
+        "cards": [_card(comparison, row) for row in _answers(comparison)],
+        "cards_title": "The cheapest setting" if comparison.across else "Retrofits against the base",
+        "findings": comparison.findings,
         "charts": _charts(comparison),
         "cost": cost_of(comparison)[0],
         "palette": PALETTE,
@@ -85,7 +92,19 @@ def _content(comparison: Comparison, files: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _answers(comparison: Comparison) -> list[Row]:
+    """The rows that get a card: every retrofit; of many settings, the cheapest at equal accuracy."""
+    if not comparison.across:
+        return [row for row in comparison.rows if row.role == "retrofit"]
+    best = comparison.cheapest
+    if best is None or comparison.base.name in (best.name, *best.alike):
+        return []
+    return [row for row in comparison.rows if row.name == best.name]
+
+
 def _title(comparison: Comparison) -> str:
+    if comparison.across:
+        return f"What other settings make of {comparison.base.name.partition('@')[0]}"
     retrofits = [row for row in comparison.rows if row.role == "retrofit"]
     if not retrofits:
         return f"{comparison.base.name} beside {len(comparison.rows) - 1} plain networks"
@@ -108,10 +127,9 @@ def _warning(comparison: Comparison) -> str | None:
 def _card(comparison: Comparison, row: Row) -> dict[str, Any]:
     by_energy = row.energy_ratio is not None
     profile = comparison.profiles[comparison.rows.index(row)]
-    options = ", ".join(f"{name}={value}" for name, value in profile.subject.recipe.options.items())
     return {
         "name": row.name,
-        "what": f"{profile.subject.recipe.adapter or 'retrofit'}" + (f" ({options})" if options else ""),
+        "what": _what(comparison, row, profile),
         "cost": _figure(row.energy_ratio or row.latency_ratio),
         "cost_title": "energy per image" if by_energy else "time per image",
         "top1": _accuracy_figure(row),
@@ -121,6 +139,13 @@ def _card(comparison: Comparison, row: Row) -> dict[str, Any]:
             if pair.network == row.name
         ],
     }
+
+
+def _what(comparison: Comparison, row: Row, profile: Profile) -> str:
+    if comparison.across:
+        return ", ".join(words(name, value) for name, value in row.setting.items())
+    options = ", ".join(f"{name}={value}" for name, value in profile.subject.recipe.options.items())
+    return f"{profile.subject.recipe.adapter or 'retrofit'}" + (f" ({options})" if options else "")
 
 
 def _figure(ratio: Interval | None) -> dict[str, str]:
@@ -152,7 +177,8 @@ def _accuracy_figure(row: Row) -> dict[str, str]:
 def _charts(comparison: Comparison) -> dict[str, dict[str, str | None]]:
     return {
         size: {
-            "tradeoff": tradeoff_svg(comparison, width),
+            "tradeoff": tradeoff_svg(comparison, width) if len(comparison.rows) <= _NAMES_FIT else None,
+            "batches": batches_svg(comparison, width),
             "drift": drift_svg(comparison, width),
         }
         for size, width in (("wide", WIDE), ("narrow", NARROW))
@@ -178,16 +204,32 @@ def _commands(comparison: Comparison, files: Sequence[str]) -> list[str]:
     again = [
         "greenadapt",
         "audit",
-        *(profile.subject.reference for profile in comparison.profiles),
+        *dict.fromkeys(profile.subject.reference for profile in comparison.profiles),
         *(["--data", quality.dataset] if quality else ["--random-data"]),
-        *("-b", f"{plan.batch_size}", "--precision", plan.precision),
+        *_settings(comparison, plan),
         *length,
         *("--out", "out/again"),
     ]
     commands = [shlex.join(again)]
     if files:
-        commands.append(shlex.join(["greenadapt", "compare", *files, "--page", "comparison.html"]))
+        across = ["--across", ",".join(comparison.across)] if comparison.across else []
+        commands.append(shlex.join(["greenadapt", "compare", *files, *across, "--page", "comparison.html"]))
     return commands
+
+
+def _settings(comparison: Comparison, plan: Plan) -> list[str]:
+    """The options of what all share, and ``--sweep`` for what differs."""
+    fixed = {"batch": ["-b", f"{plan.batch_size}"], "precision": ["--precision", plan.precision]}
+    swept = {
+        name: dict.fromkeys(row.setting[name] for row in comparison.rows)
+        for name in comparison.across
+        if name in SWEEPABLE
+    }
+    options = [option for name, given in fixed.items() if name not in swept for option in given]
+    for name, values in swept.items():
+        texts = [("on" if value else "off") if name == "compile" else str(value) for value in values]
+        options += ["--sweep", f"{name}={','.join(texts)}"]
+    return options
 
 
 def _downloads(comparison: Comparison) -> list[dict[str, str]]:

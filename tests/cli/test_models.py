@@ -203,14 +203,3 @@ def test_finetune_into_a_folder_with_something_else_is_refused_before_the_traini
     assert result.exit_code == 2
     assert "epoch" not in result.stderr
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
-
-
-def test_doctor_says_what_energy_an_audit_would_give(call):
-    report = json.loads(call("doctor", "--json").stdout)
-    by_name = {meter["name"]: meter for meter in report["meters"]}
-    assert {"nvml", "rapl", "codecarbon", "replay"} <= set(by_name)
-    assert all(meter["why_not"] is None or meter["why_not"] for meter in report["meters"])
-    assert report["energy"].split(":")[0].split(" ")[0] in ("measured", "estimated", "unknown")
-    text = call("doctor").stdout
-    assert report["device_name"] in text
-    assert "codecarbon" in text

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from greenadapt.profile import Profile
+from greenadapt.profile import SCHEMA_VERSION, Profile
 from tests.factories import ESTIMATED, profile
 
 
@@ -126,7 +126,7 @@ def _truncated(text):
 
 
 def _newer(text):
-    return text.replace('"schema_version": "1.0"', '"schema_version": "2.3"')
+    return text.replace(f'"schema_version": "{SCHEMA_VERSION}"', '"schema_version": "2.3"')
 
 
 def _other_format(text):
