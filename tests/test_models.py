@@ -57,6 +57,8 @@ def test_config_object_is_as_good_as_a_name():
     assert greenadapt.recipe_of(greenadapt.wrap(model, BigLittleConfig(alpha=4))).options == {
         "alpha": 4,
         "beta": 4,
+        "depth": "native",
+        "init": "zero",
     }
 
 

@@ -58,7 +58,7 @@ def test_big_branch_ends_without_activation():
 
 
 def test_stem_stays_the_identity_through_reestimation():
-    model = greenadapt.wrap(awake("resnet26"), "biglittle")
+    model = greenadapt.wrap(awake("resnet50"), "biglittle")
     images = torch.randn(16, 3, 64, 64)
     loader = [(images, torch.zeros(16))]
     BigLittleObjective(model).prepare(loader)
@@ -82,19 +82,21 @@ def test_reestimation_gives_the_norms_the_statistics_of_the_images():
     ("reference", "reason"),
     [
         ("bl_resnet50", "already"),
-        ("seresnet50", "attention"),
-        ("resnext50_32x4d", "grouped"),
-        ("resnetaa50", "anti-aliased"),
         ("cifar_resnet8", "fewer than two blocks"),
-        ("resnet50s", "max-pooling"),
+        ("test_vit", "tokens at one resolution"),
+        ("densenet121", "concatenation"),
+        ("mixnet_s", "MixedConv2d"),
     ],
 )
 def test_networks_that_the_rule_does_not_fit(reference, reason):
-    if reference == "resnet50s":
-        model = greenadapt.open_model("resnet50", pretrained=False, replace_stem_pool=True)
-    else:
-        model = greenadapt.open_model(reference, pretrained=False)
+    model = greenadapt.open_model(reference, pretrained=False)
     with pytest.raises(ModelError, match=reason):
+        greenadapt.wrap(model, "biglittle")
+
+
+def test_dilated_networks_are_refused():
+    model = greenadapt.open_model("resnet18", pretrained=False, output_stride=16)
+    with pytest.raises(ModelError, match="dilated"):
         greenadapt.wrap(model, "biglittle")
 
 
@@ -104,5 +106,9 @@ def test_options_out_of_range():
         greenadapt.wrap(model, "biglittle", alpha=3)
     with pytest.raises(OptionError, match="beta=0"):
         greenadapt.wrap(model, "biglittle", beta=0)
+    with pytest.raises(OptionError, match="Use one of: native, paper"):
+        greenadapt.wrap(model, "biglittle", depth="deep")
+    with pytest.raises(OptionError, match="Use one of: zero, l1, random"):
+        greenadapt.wrap(model, "biglittle", init="l2")
     deep = copy.deepcopy(greenadapt.wrap(model, "biglittle", beta=100))
     assert len(deep.layer1[0].little) == 1

@@ -1,0 +1,1 @@
+"""What Big-Little converts, and what it saves."""

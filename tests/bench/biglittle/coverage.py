@@ -1,0 +1,193 @@
+"""Which of timm's architectures Big-Little converts, and how much work each then saves.
+
+    python -m tests.bench.biglittle.coverage [--out docs/results/biglittle-coverage.md] [--only resnet,sknet]
+
+Networks are built on the meta device: no weights, no images, every shape. A network counts as converted if
+it runs at its base's input size, gives as many classes, and does with at most three quarters of the base's
+multiply-adds at the default options. Values, and the way back, are the business of the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from greenadapt.adapters.biglittle.adapter import adapter
+from greenadapt.adapters.biglittle.config import BigLittleConfig
+from greenadapt.errors import GreenadaptError
+
+FAMILIES = (
+    *("resnet", "res2net", "resnest", "sknet", "regnet", "resnetv2", "nfnet", "convnext"),
+    *("efficientnet", "mobilenetv3", "hardcorenas"),
+)
+"""timm's model files with networks that the rule may fit; of every other the smallest-named one is tried."""
+LEAST = 0.25
+WANTED = 150
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture.
+
+    Attributes:
+        name: timm's.
+        family: The file of timm's that it is in.
+        size: Height and width of its images, px.
+        gmacs: Multiply-adds of the base for one image, 1e9; None if it was not run.
+        cut: Share of them that the conversion saves; None if there is none.
+        why_not: Why it is not converted, or None.
+    """
+
+    name: str
+    family: str
+    size: int | None = None
+    gmacs: float | None = None
+    cut: float | None = None
+    why_not: str | None = None
+
+
+def row(name: str, family: str) -> Row:
+    """Tries one architecture.
+
+    Args:
+        name: timm's.
+        family: The file that it is in.
+    """
+    with torch.device("meta"):
+        model: Any = timm.create_model(name).eval()
+    _, size, _ = model.pretrained_cfg["input_size"]
+    base, classes = _macs(model, size)
+    try:
+        converted = adapter.wrap(model, BigLittleConfig()).eval()
+    except GreenadaptError as error:
+        return Row(name, family, size, base / 1e9, None, error.seen.rstrip("."))
+    after, same = _macs(converted, size)
+    if same != classes:
+        return Row(name, family, size, base / 1e9, None, f"gives {same} instead of {classes}")
+    cut = 1 - after / base
+    why_not = None if cut >= LEAST else "saves too little"
+    return Row(name, family, size, base / 1e9, cut, why_not)
+
+
+def other_files() -> list[str]:
+    """timm's model files that are not in `FAMILIES`; networks that others registered are left out."""
+    first = {name: timm.list_models(module=name)[:1] for name in timm.list_modules() if name not in FAMILIES}
+    return sorted(
+        name
+        for name, models in first.items()
+        if models and timm.model_entrypoint(models[0]).__module__.startswith("timm.")
+    )
+
+
+def refusal(family: str) -> str | None:
+    """What `greenadapt.wrap` says to the first network of one of timm's other files; None if it converts."""
+    with torch.device("meta"):
+        model = timm.create_model(timm.list_models(module=family)[0])
+    try:
+        adapter.wrap(model, BigLittleConfig())
+    except GreenadaptError as error:
+        return error.seen.partition("; ")[2].rstrip(".") or error.seen.rstrip(".")
+    return None
+
+
+def _macs(model: nn.Module, size: int) -> tuple[int, tuple[int, ...]]:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        shape = model(torch.empty(1, 3, size, size, device="meta")).shape
+    return counter.get_total_flops() // 2, tuple(shape)
+
+
+def page(rows: list[Row], others: dict[str, tuple[int, str]]) -> str:
+    """The results as Markdown.
+
+    Args:
+        rows: Of the families that may convert.
+        others: Number of architectures and reason, by file.
+    """
+    good = [r for r in rows if r.why_not is None]
+    total = len(rows) + sum(count for count, _ in others.values())
+    return "\n".join(
+        [
+            "# What Big-Little converts",
+            "",
+            "Made by `python -m tests.bench.biglittle.coverage`; do not edit.",
+            "",
+            f"**{len(good)}** of timm {timm.__version__}'s {total} architectures convert at the default "
+            "options (alpha 2, beta 4): they run at the base's input size, keep its classes, and save at "
+            f"least {LEAST:.0%} of its multiply-adds. Shapes and counts are those of the meta device; "
+            "values, forward and backward, are tested on a small network of each kind of block. What "
+            "accuracy a conversion costs is another question, and is measured elsewhere.",
+            "",
+            "| family | architectures | converted | MACs saved | median |",
+            "| --- | ---: | ---: | ---: | ---: |",
+            *_summary(rows),
+            "",
+            "## Every architecture",
+            "",
+            "| architecture | family | px | GMACs | saved | |",
+            "| --- | --- | ---: | ---: | ---: | --- |",
+            *(_line(r) for r in rows),
+            "",
+            "## Families that are refused",
+            "",
+            "| family | architectures | reason |",
+            "| --- | ---: | --- |",
+            *(f"| {family} | {count} | {why} |" for family, (count, why) in sorted(others.items())),
+            "",
+        ]
+    )
+
+
+def _summary(rows: list[Row]) -> Iterator[str]:
+    by_family: dict[str, list[Row]] = defaultdict(list)
+    for r in rows:
+        by_family[r.family].append(r)
+    for family, members in by_family.items():
+        cuts = sorted(r.cut for r in members if r.why_not is None and r.cut is not None)
+        span = f"{cuts[0]:.0%} to {cuts[-1]:.0%} | {cuts[len(cuts) // 2]:.0%}" if cuts else "- | -"
+        yield f"| {family} | {len(members)} | {len(cuts)} | {span} |"
+
+
+def _line(r: Row) -> str:
+    gmacs = f"{r.gmacs:.2f}" if r.gmacs is not None else "-"
+    cut = f"{r.cut:.1%}" if r.cut is not None else "-"
+    return f"| {r.name} | {r.family} | {r.size or '-'} | {gmacs} | {cut} | {r.why_not or ''} |"
+
+
+def main() -> None:
+    """Writes the page and prints the count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/results/biglittle-coverage.md"))
+    parser.add_argument("--only", help="Families, separated by commas; no page is written.")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for family in given.only.split(",") if given.only else FAMILIES:
+        for name in timm.list_models(module=family):
+            rows.append(row(name, family))
+            sys.stdout.write(_line(rows[-1]) + "\n")
+            sys.stdout.flush()
+    converted = sum(r.why_not is None for r in rows)
+    if not given.only:
+        files = other_files()
+        others = {m: (len(timm.list_models(module=m)), why) for m in files if (why := refusal(m)) is not None}
+        if forgotten := set(files) - set(others):
+            raise SystemExit(f"These convert and should stand in FAMILIES: {', '.join(sorted(forgotten))}.")
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(page(rows, others), encoding="utf-8")
+        if converted < WANTED:
+            raise SystemExit(f"{converted} architectures convert; {WANTED} are wanted.")
+    sys.stdout.write(f"{converted} of {len(rows)} architectures convert\n")
+
+
+if __name__ == "__main__":
+    main()
