@@ -17,15 +17,23 @@ from torch import nn
 
 from greenadapt.auditing.accuracy import Key, Tally, accuracy_pass
 from greenadapt.auditing.crosscheck import CrossCheck
-from greenadapt.auditing.instruments import Instrument
+from greenadapt.auditing.instruments import Instrument, Step, sentence
 from greenadapt.auditing.loading import Loaded, Loader, room_to_compile
 from greenadapt.auditing.settings import Rival, rivals
 from greenadapt.auditing.subjects import remark_on, subject_of
-from greenadapt.auditing.trials import Arm, Progress, Run, run_trials, warm_up
+from greenadapt.auditing.trials import (
+    Arm,
+    Progress,
+    Run,
+    planned_seconds,
+    run_trials,
+    trial_seconds,
+    warm_up,
+)
 from greenadapt.auditing.validity import judge
 from greenadapt.auditing.workload import Workload
 from greenadapt.boards import BoardReport, Watch, boards_of, is_simulated
-from greenadapt.errors import DataError, OptionError
+from greenadapt.errors import DataError, MeasurementError, OptionError
 from greenadapt.interfaces import AuditRequest
 from greenadapt.machine import cores_of_others, describe_conditions, describe_machine, processor_time
 from greenadapt.profile import Agreement, Idle, Method, Profile, Subject, Summary, Validity
@@ -65,6 +73,7 @@ class Session:
         self._reports: list[BoardReport] = []
         self._agreement: Agreement | None = None
         self._others_cores: float | None = None
+        self._troubles: list[str] = []
         self._subjects: dict[str, Subject] = {}
         self._resources = ExitStack()
 
@@ -127,13 +136,29 @@ class Session:
         for number, arm in enumerate(arms):
             tell(f"warming up {arm.name}", number / len(arms))
             warm_up(instrument, arm.step, plan)
-        instrument.find_period(arms[0].step)
+        self._find_period(arms[0].step, tell)
         with self._looking_on() as watch:
             self._run = run_trials(
                 instrument, arms, plan, self._part(_WARMED, 1.0), running=watch.now_running
             )
         self._part(_WARMED, 1.0)("idle baseline", 1.0)
         self._idle = Idle(before_watts=before, after_watts=instrument.idle_watts(plan.idle_seconds))
+
+    def _find_period(self, step: Step, tell: Progress) -> None:
+        """Under load; where that fails, the period found on opening stands, and the profile says so."""
+        try:
+            self._instrument.find_period(step)
+        except MeasurementError as error:
+            self._troubles.append(f"The counter's period was not found under load. {sentence(error)}")
+        period = self._instrument.slow_period_seconds
+        length = trial_seconds(self._plan, period)
+        if period is not None and length > self._plan.trial_seconds:
+            least = planned_seconds(self._plan, len(self._loaded), period).least
+            tell(
+                f"the counter moves every {period * 1000:.3g} ms: trials of {length:.3g} s, {least:.0f} s at "
+                "least in all",
+                1.0,
+            )
 
     @contextmanager
     def _looking_on(self) -> Iterator[Watch]:
@@ -174,22 +199,29 @@ class Session:
         )
 
     def _judged(self, loaded: Loaded, subject: Subject) -> Validity:
-        name, device = loaded.rival.name, self._instrument.device
+        name = loaded.rival.name
         found = judge(
             plan=loaded.rival.plan,
             trials=self._run.trials[name],
             info=self._instrument.info,
-            failures=self._run.failures.get(name, []),
+            failures=[*self._troubles, *self._run.failures.get(name, [])],
             others_cores=self._others_cores,
             weights=subject.weights,
             data=self._workload.kind,
             reports=self._reports,
             agreement=self._agreement,
             metered=self._boards,
-            worked_on=boards_of(device) if device.startswith("cuda") else [],
+            worked_on=self._worked_on(loaded),
             simulated=any(map(is_simulated, self._boards)),
         )
         return found.model_copy(update={"reasons": [*found.reasons, *self._remarks(loaded, subject)]})
+
+    def _worked_on(self, loaded: Loaded) -> list[str] | None:
+        """UUIDs of the boards that a network of torch's ran on; None of an engine, which may run anywhere."""
+        if not isinstance(self._request.models[loaded.rival.network], nn.Module):
+            return None
+        device = self._instrument.device
+        return boards_of(device) if device.startswith("cuda") else []
 
     def _remarks(self, loaded: Loaded, subject: Subject) -> Iterator[str]:
         """What a reader must know beside what disturbed the run."""

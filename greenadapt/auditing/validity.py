@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Literal
 
 from greenadapt.auditing.doubts import board_doubts, board_remarks, facts_of
@@ -38,7 +39,7 @@ def judge(
     reports: Sequence[BoardReport] = (),
     agreement: Agreement | None = None,
     metered: Sequence[str] = (),
-    worked_on: Sequence[str] = (),
+    worked_on: Sequence[str] | None = None,
     simulated: bool = False,
 ) -> Validity:
     """Judges one profile.
@@ -55,7 +56,8 @@ def judge(
         reports: What a `greenadapt.boards.Watch` saw of each board during the trials.
         agreement: CodeCarbon's joules beside the boards' own counters.
         metered: UUIDs of the boards whose joules were counted; by default that of `info`.
-        worked_on: UUIDs of the boards that the calls ran on; empty where that is not known.
+        worked_on: UUIDs of the boards that the calls ran on, none if the processor did the work; None where
+            that is not known.
         simulated: Whether a metered board is one of the simulator's.
     """
     metered = metered or ([info.board] if info is not None and info.board is not None else [])
@@ -68,12 +70,13 @@ def judge(
     ]
     doubts = [
         *board_doubts(reports),
+        *_idle_boards(metered, worked_on),
         *_crowd(others_cores),
         *_scatter(trials),
         *failures,
         *_disagreement(agreement),
     ]
-    remarks = [*board_remarks(reports), *_remarks(plan, weights, data)]
+    remarks = [*board_remarks(reports), *_remarks(plan, trials, weights, data)]
     status: Literal["valid", "suspect", "invalid"] = "invalid" if wrong else "suspect" if doubts else "valid"
     return Validity(
         status=status,
@@ -89,11 +92,21 @@ def _replayed(info: MeterInfo | None) -> list[str]:
     return ["The readings are replayed from a recording."]
 
 
-def _other_boards(metered: Sequence[str], worked_on: Sequence[str]) -> list[str]:
-    missing = [uuid for uuid in worked_on if uuid not in metered]
+def _other_boards(metered: Sequence[str], worked_on: Sequence[str] | None) -> list[str]:
+    missing = [uuid for uuid in worked_on or () if uuid not in metered]
     if not metered or not missing:
         return []
     return [f"The joules are those of {', '.join(metered)}, but the calls ran on {', '.join(missing)}."]
+
+
+def _idle_boards(metered: Sequence[str], worked_on: Sequence[str] | None) -> list[str]:
+    if worked_on is None:
+        return []
+    idle = [uuid for uuid in metered if uuid not in worked_on]
+    if not idle:
+        return []
+    where = "on the processor" if not worked_on else f"on {', '.join(worked_on)} alone"
+    return [f"The joules are also those of {', '.join(idle)}, but the calls ran {where}."]
 
 
 def _slices(info: MeterInfo | None, reports: Sequence[BoardReport]) -> list[str]:
@@ -146,12 +159,12 @@ def _disagreement(agreement: Agreement | None) -> list[str]:
     return [f"CodeCarbon's joules of the boards differ by {difference:+.1%} from their own counters."]
 
 
-def _remarks(plan: Plan, weights: str, data: str) -> list[str]:
+def _remarks(plan: Plan, trials: Sequence[Trial], weights: str, data: str) -> list[str]:
     remarks = []
     if plan.quick:
-        remarks.append(
-            f"A quick plan: {plan.trials} trials of {plan.trial_seconds:g} s; the intervals are wide."
-        )
+        kept = counted(trials)
+        length = fmean(trial.seconds for trial in kept)
+        remarks.append(f"A quick plan: {len(kept)} trials of {length:.2g} s; the intervals are wide.")
     if weights == "random":
         remarks.append("The weights are random: accuracy means nothing, and power depends on the weights.")
     if data == "random":

@@ -78,7 +78,8 @@ def is_simulated(uuid: str) -> bool:
     """Whether a board is that of the test suite's simulator; what it counts is never a measurement."""
     try:
         with nvml() as library:
-            return text(ask(library, library.nvmlDeviceGetName, open_uuid(library, uuid))) == SIMULATED_NAME
+            name = text(ask(library, library.nvmlDeviceGetName, open_uuid(library, uuid)))
+            return bool(name == SIMULATED_NAME)
     except MeasurementError:
         return False
 

@@ -50,6 +50,8 @@ _PHASE_SIZES = np.array([0.01, 0.03, 0.1, 0.3])
 _WALK_SIZES = np.array([0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2])
 """Variances of the walk to try: of the energy of a second, as a share of it squared."""
 _LEAST_DOUBT_SECONDS = 2e-5
+_MOST_CANDIDATES = 64
+"""At either end; of short calls thousands end within a period, and those next to the ticks are as good."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def count_calls(
 
 
 def _candidates(recordings: Sequence[Sequence[Tick]], ends: Array) -> tuple[Numbers, Numbers]:
-    """Boundaries near the first ticks and near the last ones."""
+    """Boundaries near the first ticks and near the last ones, at most `_MOST_CANDIDATES` each."""
     first = max(ticks[0].seconds for ticks in recordings)
     last = min(ticks[-1].seconds for ticks in recordings)
     calls, ticks = len(ends) - 1, max(len(ticks) for ticks in recordings)
@@ -120,7 +122,18 @@ def _candidates(recordings: Sequence[Sequence[Tick]], ends: Array) -> tuple[Numb
     numbers = np.arange(len(ends), dtype=np.int64)
     starts = numbers[(ends >= first - near) & (ends <= first + 2 * near) & (numbers < calls)]
     stops = numbers[(ends <= last + near) & (ends >= last - 2 * near) & (numbers > 0)]
+    moments = np.sort(np.array([tick.seconds for some in recordings for tick in some]))
+    starts, stops = _nearest(starts, ends, moments), _nearest(stops, ends, moments)
     return (starts if len(starts) else numbers[:1]), (stops if len(stops) else numbers[-1:])
+
+
+def _nearest(numbers: Numbers, ends: Array, moments: Array) -> Numbers:
+    """Those boundaries that are closest to a tick, in order."""
+    if len(numbers) <= _MOST_CANDIDATES:
+        return numbers
+    after = np.clip(np.searchsorted(moments, ends[numbers]), 1, len(moments) - 1)
+    distance = np.minimum(np.abs(ends[numbers] - moments[after - 1]), np.abs(moments[after] - ends[numbers]))
+    return np.sort(numbers[np.argsort(distance, kind="stable")[:_MOST_CANDIDATES]])
 
 
 def _posterior(ticks: Sequence[Tick], ends: Array, chosen: Numbers) -> tuple[Array, Array]:

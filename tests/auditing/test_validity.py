@@ -125,9 +125,11 @@ def test_codecarbon_five_per_cent_off_is_a_doubt_where_it_can_be_told(difference
         (ONE, [], [ONE], "valid"),
         (ONE, [], [OTHER], "invalid"),
         (ONE, [], [ONE, OTHER], "invalid"),
-        (None, [ONE, OTHER], [OTHER], "valid"),
+        (None, [ONE, OTHER], [OTHER], "suspect"),
+        (None, [ONE, OTHER], [ONE, OTHER], "valid"),
         (None, [], [OTHER], "valid"),
-        (ONE, [], [], "valid"),
+        (ONE, [], [], "suspect"),
+        (ONE, [], None, "valid"),
     ],
 )
 def test_another_boards_joules_are_no_measurement(board, metered, worked_on, status):

@@ -124,3 +124,12 @@ def test_the_standard_error_is_of_the_size_of_the_error():
         truth = (counted.last - counted.first) * call * 156
         within += abs(counted.joules[0] - truth) <= 2 * counted.standard_error + 1e-6
     assert within >= 85
+
+
+def test_short_calls_by_the_hundred_thousand_cost_no_memory():
+    period, call = 0.1, 2e-5
+    ticks = ticks_of(lambda moment: 200 * moment, period, 0.05, 2.05)
+    boundaries = [number * call for number in range(100_001)]
+    counted = count_calls([ticks], [period], boundaries, 1.0)
+    assert counted is not None
+    assert counted.joules[0] / (counted.last - counted.first) == pytest.approx(200 * call, rel=1e-3)
