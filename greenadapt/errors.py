@@ -106,5 +106,5 @@ def did_you_mean(word: str, known: Iterable[str], limit: int = 3) -> str:
     Returns:
         "Did you mean a, b?" or, where nothing is close, an empty string.
     """
-    close = difflib.get_close_matches(word, list(known), n=limit, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(dict.fromkeys(known)), n=limit, cutoff=0.5)
     return f"Did you mean {', '.join(close)}?" if close else ""

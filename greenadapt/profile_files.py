@@ -12,6 +12,7 @@ from greenadapt.errors import ProfileError
 from greenadapt.profile import SCHEMA_VERSION, Profile
 
 _FORMAT = "greenadapt/efficiency-profile"
+_SHOWN = 8
 _AUDIT_AGAIN = "Audit the model again, or take the file from where it was published."
 
 
@@ -27,8 +28,35 @@ def read_profile(path: str | Path) -> Profile:
     """
     file = Path(path)
     if file.is_dir():
-        file = file / "profile.json"
+        folder, file = file, file / "profile.json"
+        if not file.exists():
+            raise _none_chosen(folder)
     return parse_profile(_text(file), str(file))
+
+
+def _none_chosen(folder: Path) -> ProfileError:
+    """The error about a folder that is not a saved network: it names what there is to choose from."""
+    there = sorted(each.name for each in folder.glob("*.json") if _names_itself_profile(each))
+    if not there:
+        return ProfileError(
+            f"There is no profile in {folder}.",
+            "It has no profile.json and no other profile.",
+            "Make one with: greenadapt audit MODEL --out P.json",
+        )
+    shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
+    return ProfileError(
+        f"{folder} has no profile.json, so it stands for no single profile.",
+        f"The profiles in it are: {shown}.",
+        f"Name one of them, such as {folder / there[0]}.",
+    )
+
+
+def _names_itself_profile(file: Path) -> bool:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("format") == _FORMAT
 
 
 def parse_profile(text: str, where: str) -> Profile:

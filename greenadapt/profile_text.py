@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
-from greenadapt.comparison.table import ESTIMATED, conditions_line
+from greenadapt.comparison.table import ESTIMATED, conditions_line, quantity
 from greenadapt.profile import Carbon, Interval, Method, Profile
 from greenadapt.statistics import counted, idle_watts
 from greenadapt.tables import Column, text_table
-from greenadapt.units import with_prefix
+from greenadapt.units import significant, with_prefix
+
+_WIDTH = 100
 
 
 def profile_text(profile: Profile, trials: bool = False) -> str:
@@ -22,24 +25,44 @@ def profile_text(profile: Profile, trials: bool = False) -> str:
     lines = [title, conditions_line(profile.conditions), ""]
     facts = profile_facts(profile)
     width = max(len(name) for name, _ in facts)
-    lines += [f"{name:<{width}}  {text}" for name, text in facts]
+    lines += [_wrapped(name, text, width) for name, text in facts]
     if trials:
         lines += ["", _trials(profile)]
     return "\n".join(lines)
 
 
 def profile_facts(profile: Profile) -> list[tuple[str, str]]:
-    """What there is to say, as pairs of a short name and a text, the figures first."""
+    """What there is to say, as pairs of a short name and a text, the figures first.
+
+    A text of several lines begins with what it is about, and goes on with a reason in each line.
+    """
     return [*_figures(profile), *_method(profile), *_circumstances(profile)]
+
+
+def _wrapped(name: str, text: str, width: int) -> str:
+    """A fact beside its name; text of several lines is wrapped, and what goes on is indented further."""
+    first, *reasons = text.split("\n")
+    margin = " " * (width + 2)
+    lines = [f"{name:<{width}}  {first}"]
+    for reason in reasons:
+        lines += textwrap.wrap(
+            reason,
+            _WIDTH,
+            initial_indent=f"{margin}- ",
+            subsequent_indent=f"{margin}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
 
 
 def _figures(profile: Profile) -> Iterator[tuple[str, str]]:
     summary, subject = profile.summary, profile.subject
     yield "energy/image", _energy(summary.joules_per_inference, profile.method)
     if summary.net_joules_per_inference is not None:
-        yield "above idle", _interval(summary.net_joules_per_inference, "J")
-    yield "time/image", _interval(summary.seconds_per_inference, "s")
-    yield "time/batch", _interval(summary.seconds_per_batch, "s")
+        yield "above idle", quantity(summary.net_joules_per_inference, "J")
+    yield "time/image", quantity(summary.seconds_per_inference, "s")
+    yield "time/batch", quantity(summary.seconds_per_batch, "s")
     yield "throughput", f"{summary.inferences_per_second:,.0f} images/s"
     yield "top-1", _top1(profile)
     yield "parameters", "unknown" if subject.parameters is None else f"{subject.parameters:,}"
@@ -59,8 +82,8 @@ def _circumstances(profile: Profile) -> Iterator[tuple[str, str]]:
         )
         yield f"carbon {carbon.place}", f"{grams} ({source}; energy {carbon.kind})"
         yield from _beyond_electricity(carbon)
-    reasons = f": {' '.join(profile.validity.reasons)}" if profile.validity.reasons else ""
-    yield "validity", profile.validity.status + reasons
+    reasons = profile.validity.reasons
+    yield "validity", "\n".join([profile.validity.status + (":" if reasons else ""), *reasons])
     yield "audited", f"{profile.created}, greenadapt {profile.machine.greenadapt}, run {profile.run_id}"
     yield "profile", profile.profile_id
 
@@ -85,7 +108,7 @@ def _beyond_electricity(carbon: Carbon) -> Iterator[tuple[str, str]]:
 def _energy(joules: Interval | None, method: Method) -> str:
     if joules is None:
         return f"unknown: {method.why_not or 'no reading'}"
-    return f"{_interval(joules, 'J')}, {ESTIMATED if method.kind == 'estimated' else 'measured'}"
+    return f"{quantity(joules, 'J')}, {ESTIMATED if method.kind == 'estimated' else 'measured'}"
 
 
 def _method(profile: Profile) -> Iterator[tuple[str, str]]:
@@ -102,7 +125,7 @@ def _method(profile: Profile) -> Iterator[tuple[str, str]]:
     plan, stages = profile.plan, profile.stages
     quick = "; a quick look, so intervals are wide" if plan.quick else ""
     seconds = plan.trial_seconds if stages is None else stages.trial_seconds
-    yield "trials", f"{len(counted(profile.trials))} counted, of {seconds:g} s{quick}"
+    yield "trials", f"{len(counted(profile.trials))} counted, of {significant(seconds)} s{quick}"
     if stages is not None and plan.target_fraction is not None:
         yield "second stage", stages.reason
     agreement = profile.validity.crosscheck
@@ -118,11 +141,6 @@ def _top1(profile: Profile) -> str:
         return "not measured"
     ends = f"{quality.top1_low * 100:.2f} to {quality.top1_high * 100:.2f}"
     return f"{quality.top1 * 100:.2f} % ({ends}), {quality.images:,} images of {quality.dataset}"
-
-
-def _interval(interval: Interval, unit: str) -> str:
-    mean, low, high = (with_prefix(value, unit) for value in (interval.mean, interval.low, interval.high))
-    return f"{mean} ({low} to {high})"
 
 
 def _trials(profile: Profile) -> str:

@@ -1,4 +1,7 @@
-"""Profiles for tests: real pydantic objects whose summary is computed from their trials."""
+"""Profiles for tests: real pydantic objects whose summary is computed from their trials.
+
+They are of schema 1.0, whose blocks ran each network once; `tests.test_recompute.audited` makes newer ones.
+"""
 
 import hashlib
 import random
@@ -129,6 +132,8 @@ def profile(
     )
     idle = Idle(before_watts=None if watts is None else 10.0, after_watts=None if watts is None else 10.0)
     made = Profile(
+        format="greenadapt/efficiency-profile",
+        schema_version="1.0",
         run_id=run_id,
         created="2026-01-01T00:00:00Z",
         subject=Subject(

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from greenadapt.carbon import CarbonInputs, again, given_grid, grid_of, places
+from greenadapt.carbon import CarbonInputs, Grid, again, given_grid, grid_of, places
 from greenadapt.errors import OptionError
 from greenadapt.profile import Carbon, Embodied
 
@@ -47,6 +47,13 @@ def test_every_place_has_an_intensity():
     assert len(places()) > 200
     # One country (CAF) runs on water alone; the table gives it 0.
     assert sum(grid_of(place).grams_per_kwh <= 0 for place in places()) <= 1
+
+
+@pytest.mark.parametrize("intensity", [-5.0, float("nan"), float("inf")])
+def test_a_grid_without_a_possible_intensity_is_refused(intensity):
+    with pytest.raises(OptionError, match="no such intensity"):
+        Grid("home", "home", intensity, None, "mine")
+    assert Grid("home", "home", 0.0, None, "mine").grams_per_kwh == 0
 
 
 def test_codecarbon_is_not_imported_for_it():

@@ -1,5 +1,6 @@
 from greenadapt.carbon import CarbonInputs, given_grid
-from greenadapt.profile import Carbon, Embodied, Validity
+from greenadapt.comparison.table import quantity
+from greenadapt.profile import Carbon, Embodied, Interval, Validity
 from greenadapt.profile_text import profile_facts, profile_text
 from tests.factories import ESTIMATED, profile
 
@@ -11,7 +12,7 @@ def facts(made):
 def test_figures_stand_with_their_intervals_and_kind():
     told = facts(profile())
     assert told["energy/image"].endswith(", measured")
-    assert " to " in told["time/image"]
+    assert "±" in told["time/image"]
     assert told["FLOPs/image"] == "80.0 M (2 x MAC)"
     assert "200 images of fashion-mnist-2000" in told["top-1"]
     assert told["idle power"] == "10.0 W"
@@ -42,7 +43,10 @@ def test_carbon_stands_with_place_source_and_year():
 
 def test_reasons_stand_with_the_validity():
     doubt = Validity(status="suspect", reasons=["The time scatters.", "A quick plan."])
-    assert facts(profile(validity=doubt))["validity"] == "suspect: The time scatters. A quick plan."
+    assert facts(profile(validity=doubt))["validity"] == "suspect:\nThe time scatters.\nA quick plan."
+    lines = profile_text(profile(validity=doubt)).splitlines()
+    at = lines.index("validity      suspect:")
+    assert lines[at + 1 : at + 3] == [" " * 14 + "- The time scatters.", " " * 14 + "- A quick plan."]
 
 
 def test_names_are_aligned():
@@ -63,3 +67,12 @@ def test_building_and_hardware_stand_beside_the_electricity():
     assert told["given with PUE"] == "0.012 g per 1,000 images at a PUE of 1.2"
     assert told["given embodied"].endswith("(150 kg over 4 years, 0.125 of it; its maker)")
     assert told["given SCI"].startswith("0.0135 g")
+
+
+def test_an_interval_has_one_notation_here_and_in_the_table_and_ends_where_sides_differ():
+    def told(low, high):
+        return quantity(Interval(mean=1.0, low=low, high=high, trials=4), "J")
+
+    assert told(0.9, 1.1) == "1.00 J ±10 %"
+    assert told(0.9, 1.3) == "1.00 J (900 mJ to 1.30 J)"
+    assert told(-0.2, 2.2) == "1.00 J (-200 mJ to 2.20 J)"

@@ -140,6 +140,7 @@ def audited(names: str = "AB", noise: float = 0.02, plan: Plan | None = None) ->
     for name, trials in zip(names, run.trials.values(), strict=True):
         plain = profile(name)
         update = {
+            "schema_version": SCHEMA_VERSION,
             "plan": plan,
             "trials": trials,
             "stages": stages,
@@ -206,8 +207,9 @@ def test_what_the_pilot_of_the_whole_run_gives_is_checked_where_the_run_is_at_ha
 def test_profiles_of_another_run_are_no_help():
     run = audited()
     strangers = [each.model_copy(update={"run_id": "another"}) for each in run]
-    forged = edited(run[1], "stages.affordable_blocks", lambda value: value + 1)
+    forged = edited(run[1], "stages.pilot_fraction", lambda value: value * 1.000001)
     assert differences(forged, strangers) == []
+    assert differences(forged, run)
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.name.partition("--")[0])

@@ -165,13 +165,62 @@ def test_paired_ratio_needs_two_common_blocks():
     assert st.paired_ratio(base, unknown, "seconds") is not None
 
 
-def test_a_trial_without_a_reading_leaves_its_block_standing():
+def test_a_trial_without_a_reading_takes_its_block_out_of_the_ratio():
     base, other = noisy(5, 8)
     lame = [other[0].model_copy(update={"joules": None}), *other[1:]]
-    found = st.paired_ratio(base, lame, "joules")
+    rest = [[each for each in network if each.block > 1] for network in (base, other)]
+    assert st.paired_ratio(base, lame, "joules") == st.paired_ratio(*rest, "joules")
+    assert st.paired_ratio(lame, base, "joules") == st.paired_ratio(*reversed(rest), "joules")
+    alone = st.summarize(lame, NO_IDLE, 1).joules_per_inference
+    assert alone is not None
+    assert alone.trials == 9
+
+
+def test_lost_second_trials_do_not_make_a_drift_a_difference():
+    base, other = noisy(8, 8, noise=0.002, drift=0.0014, ratio=1.0)
+    lossy = [
+        each.model_copy(update={"joules": None if place % 2 and each.block > 3 else each.joules})
+        for place, each in enumerate(other)
+    ]
+    assert st.paired_ratio(base, lossy, "joules") == st.paired_ratio(
+        base, [each for each in lossy if each.block <= 3], "joules"
+    )
+    halved = [
+        each if place % 2 == 0 else each.model_copy(update={"joules": None})
+        for place, each in enumerate(other)
+    ]
+    assert st.paired_ratio(base, halved, "joules") is None
+
+
+def test_identical_networks_seldom_differ_where_one_loses_trials():
+    draw, wrong, runs = random.Random(7), 0, 400
+    for seed in range(runs):
+        base, other = noisy(9, seed, noise=0.002, drift=0.0014, ratio=1.0)
+        lossy = [
+            each.model_copy(update={"joules": None if place % 2 and draw.random() < 0.5 else each.joules})
+            for place, each in enumerate(other)
+        ]
+        found = st.paired_ratio(base, lossy, "joules")
+        wrong += found is not None and not found.low <= 1 <= found.high
+    assert wrong / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("later", [1, 3])
+def test_a_pilot_without_scatter_does_not_hide_what_came_after_it(later):
+    def flat(ratio: float, **kwargs: int) -> tuple[list[Trial], list[Trial]]:
+        return noisy(noise=0.0, seed=0, ratio=ratio, **kwargs)
+
+    pilot, after = flat(1.0, blocks=3), flat(1.3, blocks=later, first=4, pilot=0)
+    found = st.paired_ratio(*(one + two for one, two in zip(pilot, after, strict=True)), "joules")
     assert found is not None
-    assert found.trials == 9
-    assert reach(found) > 0
+    assert found.low < 1 < found.mean < found.high
+    assert reach(found) > 0.05
+
+
+def test_one_later_block_far_off_the_pilot_widens_the_interval():
+    pilot, after = noisy(5, 3, noise=0.0005), noisy(1, 4, noise=0.0, ratio=1.0, first=6, pilot=0)
+    both = tuple(one + two for one, two in zip(pilot, after, strict=True))
+    assert reach(st.paired_ratio(*both, "joules")) > 5 * reach(st.paired_ratio(*pilot, "joules"))
 
 
 @pytest.mark.parametrize("blocks", [3, 5, 8])
@@ -314,6 +363,46 @@ def test_summary_counts_only_what_is_known():
     assert summary.net_joules_per_inference is None
     too_few = st.summarize([trial(1, 1.0, 2.0), trial(2, 1.0, None)], NO_IDLE, 10)
     assert too_few.joules_per_inference is None
+
+
+def test_two_idle_powers_that_differ_widen_the_net_joules():
+    trials = [trial(block, 1.0, 20.0 + block / 10) for block in range(5)]
+    steady = st.summarize(trials, Idle(before_watts=5.0, after_watts=5.0), 10).net_joules_per_inference
+    moved = Idle(before_watts=4.0, after_watts=6.0)
+    wide = st.summarize(trials, moved, 10).net_joules_per_inference
+    assert steady is not None
+    assert wide is not None
+    # Half of 2 W over a hundredth of a second.
+    assert (wide.mean, wide.low, wide.high) == pytest.approx(
+        (steady.mean, steady.low - 0.01, steady.high + 0.01)
+    )
+    assert st.summarize(trials, moved, 10, idle_doubt=False).net_joules_per_inference == steady
+    one = Idle(before_watts=5.0, after_watts=None)
+    assert st.summarize(trials, one, 10).net_joules_per_inference == steady
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1e-160, 9.9e-5, 1.01, 1e308])
+def test_a_target_out_of_range_is_refused_before_anything_runs(fraction):
+    with pytest.raises(ValueError, match="target_fraction"):
+        Plan(target_fraction=fraction)
+
+
+@pytest.mark.parametrize("fraction", [1e-4, 1.0])
+def test_the_ends_of_the_target_s_range_can_be_settled(fraction):
+    assert settled(noisy(5, 2), Plan(target_fraction=fraction, budget_seconds=1e9)).needed_blocks >= 2
+
+
+def test_what_the_budget_affords_is_bounded_by_one_network_s_trials():
+    whole = noisy(8, 5, pilot=5)
+    late = tuple(
+        [each.model_copy(update={"started_seconds": 5.5 * each.order}) for each in net] for net in whole
+    )
+    stages = settled(late)
+    bounds = [st.affordable_range(each, PLAN) for each in late]
+    assert all(low <= stages.affordable_blocks <= high for low, high in bounds)
+    # The network that ran last knows it exactly.
+    assert any(high == stages.affordable_blocks for _, high in bounds)
+    assert all(high - low <= 20 for low, high in bounds)
 
 
 def test_net_joules_may_be_negative():

@@ -39,7 +39,7 @@ from greenadapt.machine import cores_of_others, describe_conditions, describe_ma
 from greenadapt.profile import Agreement, Idle, Method, Profile, Subject, Summary, Validity
 from greenadapt.statistics import summarize
 
-_LOADED, _LOOKED, _WARMED = 0.1, 0.15, 0.3
+_LOADED, _LOOKED, _WARMED, _TRIED = 0.1, 0.15, 0.25, 0.97
 
 
 class Session:
@@ -139,10 +139,11 @@ class Session:
         self._find_period(arms[0].step, tell)
         with self._looking_on() as watch:
             self._run = run_trials(
-                instrument, arms, plan, self._part(_WARMED, 1.0), running=watch.now_running
+                instrument, arms, plan, self._part(_WARMED, _TRIED), running=watch.now_running
             )
-        self._part(_WARMED, 1.0)("idle baseline", 1.0)
+        self._part(_TRIED, 1.0)("idle baseline", 0.0)
         self._idle = Idle(before_watts=before, after_watts=instrument.idle_watts(plan.idle_seconds))
+        self._part(_TRIED, 1.0)("done", 1.0)
 
     def _find_period(self, step: Step, tell: Progress) -> None:
         """Under load; where that fails, the period found on opening stands, and the profile says so."""

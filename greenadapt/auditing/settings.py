@@ -109,7 +109,7 @@ def checked_sweep(sweep: Mapping[str, Sequence[Any] | Any]) -> dict[str, tuple[A
     for name in sweep:
         if name not in SWEEPABLE:
             raise OptionError(
-                f"{name!r} cannot be swept. {did_you_mean(name, [*SWEEPABLE, *FIELDS.values()])}".rstrip(),
+                f"{name!r} cannot be swept. {did_you_mean(name, SWEEPABLE)}".rstrip(),
                 "An audit varies what needs no training, and changes no clock or power limit.",
                 f"Sweep {_offer()}.",
             )

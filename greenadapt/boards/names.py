@@ -19,7 +19,9 @@ from greenadapt.boards.library import ask, nvml, silences, text, told
 from greenadapt.boards.visible import ORDER, VARIABLE, Board, Doubt, Visible, matches, sliced, visible
 from greenadapt.errors import MeasurementError
 
-_CUDA = re.compile(r"cuda(?::(\d+))?")
+_CUDA = re.compile(r"cuda(?::([0-9]{1,9}))?")
+_NO_BOARDS = ("cpu", "mps", "xpu")
+_SHORT = len("GPU-00000000")
 _EXAMPLES = "Use cuda:0, or NVML's own names: 0, 1,0, GPU-1a2b (the start of a UUID) or all."
 
 
@@ -37,7 +39,8 @@ def boards_of(device: str) -> list[str]:
     """
     by_cuda = _CUDA.fullmatch(device)
     if by_cuda is None and not _could_name(device):
-        raise MeasurementError(f"{device!r} is no NVIDIA board.", "It names none.", _EXAMPLES)
+        why = "It names none." if device.partition(":")[0] in _NO_BOARDS else _those_there()
+        raise MeasurementError(f"{device!r} is no NVIDIA board.", why, _EXAMPLES)
     with nvml() as library:
         boards = _boards(library)
         if by_cuda is None:
@@ -140,7 +143,7 @@ def _only(device: str) -> str:
 
 def _could_name(device: str) -> bool:
     return device == "all" or all(
-        re.fullmatch(r"\d+|GPU-[0-9a-fA-F-]*|MIG-[0-9a-zA-Z/-]*", part) for part in device.split(",")
+        re.fullmatch(r"[0-9]{1,9}|GPU-[0-9a-fA-F-]*|MIG-[0-9a-zA-Z/-]*", part) for part in device.split(",")
     )
 
 
@@ -205,9 +208,25 @@ def _one(library: Any, name: str, boards: Sequence[Board]) -> str:
             f"{name!r} is not one board.", f"It could be {uuids}.", "Write more of the UUID."
         )
     if not found or found[0] >= len(boards):
-        there = ", ".join(f"{number} = {board.uuid}" for number, board in enumerate(boards)) or "none"
-        raise MeasurementError(f"There is no board {name!r}.", f"NVML lists: {there}.", _EXAMPLES)
+        raise MeasurementError(f"There is no board {name!r}.", _listed(boards), _EXAMPLES)
     return boards[found[0]].uuid
+
+
+def _listed(boards: Sequence[Board]) -> str:
+    """The boards that NVML has, each by the start of its UUID, or all of it where two start alike."""
+    uuids = [board.uuid for board in boards]
+    alike = len({uuid[:_SHORT] for uuid in uuids}) < len(uuids)
+    there = ", ".join(f"{number} = {uuid if alike else uuid[:_SHORT]}" for number, uuid in enumerate(uuids))
+    return f"NVML lists: {there or 'none'}."
+
+
+def _those_there() -> str:
+    """As `_listed`, for a name that is wrong whatever NVML says; without a driver it has no more to say."""
+    try:
+        with nvml() as library:
+            return _listed(_boards(library))
+    except MeasurementError as error:
+        return f"It names none. {error.happened}"
 
 
 def _seen_by_cuda(library: Any, boards: Sequence[Board]) -> Visible:

@@ -23,7 +23,8 @@ from greenadapt.errors import MeasurementError
 
 VARIABLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 _BY_BUS = "PCI_BUS_ID"
-_NUMBER = re.compile(r"\s*([+-]?\d+)\s*")
+_NUMBER = re.compile(r"\s*([+-]?)0*([0-9]+)\s*", re.ASCII)
+_MOST_DIGITS, _MOST_SHOWN = 9, 80
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,12 @@ def visible(
         if isinstance(found, Doubt):
             return Visible((*slots, found), "")
         if isinstance(found, str):
-            return _listed(slots, taken, f"{VARIABLE} is {variable!r}; {found}", boards)
+            return _listed(slots, taken, f"{VARIABLE} is {_shown(repr(variable))}; {found}", boards)
         if found in taken:
-            return Visible((), f"{VARIABLE} is {variable!r}, which names a board twice.")
+            return Visible((), f"{VARIABLE} is {_shown(repr(variable))}, which names a board twice.")
         taken.append(found)
         slots.append(_whole(boards[found]) if uuids else by_number[found])
-    return _listed(slots, taken, f"{VARIABLE} is {variable!r}.", boards)
+    return _listed(slots, taken, f"{VARIABLE} is {_shown(repr(variable))}.", boards)
 
 
 def sliced(uuid: str, parent: str | None) -> Doubt:
@@ -199,18 +200,22 @@ def _by_uuid(entry: str, boards: Sequence[Board]) -> int | str | Doubt:
     if len(found) == 1:
         return found[0]
     if found:
-        return f"{entry!r} is the start of {len(found)} boards' UUIDs, and CUDA stops there."
-    return f"{entry!r} is no board of this machine, and CUDA stops there."
+        return f"{_shown(repr(entry))} is the start of {len(found)} boards' UUIDs, and CUDA stops there."
+    return f"{_shown(repr(entry))} is no board of this machine, and CUDA stops there."
 
 
 def _numbered(entry: str, count: int) -> int | str | Doubt:
     """Position of a board, why CUDA stops here, or why nobody knows."""
     number = _NUMBER.fullmatch(entry)
     if number is not None:
-        position = int(number[1])
-        if 0 <= position < count:
+        sign, digits = number.groups()
+        # Python refuses to read thousands of digits, and CUDA's counting ends long before.
+        position = int(sign + digits) if len(digits) <= _MOST_DIGITS else None
+        if position is not None and 0 <= position < count:
             return position
-        return f"{position} is no board of this machine ({_boards(count)}), and CUDA stops there."
+        return (
+            f"{_shown(sign + digits)} is no board of this machine ({_boards(count)}), and CUDA stops there."
+        )
     if entry.strip() in ("", "NoDevFiles"):
         return "that names no board."
     return _unclear(entry)
@@ -218,10 +223,14 @@ def _numbered(entry: str, count: int) -> int | str | Doubt:
 
 def _unclear(entry: str) -> Doubt:
     return Doubt(
-        f"CUDA does not document what it makes of {entry!r} at its place in {VARIABLE}.",
+        f"CUDA does not document what it makes of {_shown(repr(entry))} at its place in {VARIABLE}.",
         f"Set {VARIABLE} to numbers only or to UUIDs only (nvidia-smi -L shows them), without blanks.",
     )
 
 
 def _boards(count: int) -> str:
     return f"{count} board{'' if count == 1 else 's'}"
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}... ({len(text)} characters)"

@@ -24,6 +24,8 @@ from greenadapt.boards.report import BoardReport, report_of
 from greenadapt.boards.tenants import Tenants
 from greenadapt.errors import MeasurementError
 
+_PATIENCE_SECONDS = 5.0
+
 
 class Watch:
     """A context manager that looks at boards from a thread of its own; it never raises.
@@ -70,8 +72,12 @@ class Watch:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
-        self.look(ONCE)
+            # A driver that hangs must not hang the user's program with it.
+            self._thread.join(_PATIENCE_SECONDS)
+            if self._thread.is_alive():
+                self._abandon()
+        else:
+            self.look(ONCE)
         if self._library is not None:
             ask(self._library, self._library.nvmlShutdown)
             self._library = None
@@ -108,11 +114,21 @@ class Watch:
         for board in self._boards:
             board.open(self._library)
 
+    def _abandon(self) -> None:
+        """Leaves NVML as it is, with a call that has not come back."""
+        self._library = None
+        for board in self._boards:
+            board.problems.append(
+                f"NVML did not answer for {_PATIENCE_SECONDS:.0f} s at the end: the watch on the board was "
+                "left without its last look."
+            )
+
     def _run(self) -> None:
         moments = random.Random()
         try:
             while not self._stop.wait(self._every * moments.uniform(0.5, 1.5)):
                 self.look()
+            self.look(ONCE)  # from here, since the one who leaves waits only so long
         except Exception as error:  # a thread that dies must be heard of
             for board in self._boards:
                 board.problems.append(f"The watch on the board ended early: {type(error).__name__}: {error}.")

@@ -33,6 +33,9 @@ class Grid:
         grams_per_kwh: CO2 equivalent per kilowatt-hour.
         year: The year that the figure is for; None if the table does not say.
         source: Where the figure comes from.
+
+    Raises:
+        OptionError: The intensity is below 0, or no number. The table has a country of 0.
     """
 
     place: str
@@ -40,6 +43,14 @@ class Grid:
     grams_per_kwh: float
     year: int | None
     source: str
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.grams_per_kwh) and self.grams_per_kwh >= 0):
+            raise OptionError(
+                f"The grid {self.place!r} has no such intensity.",
+                f"It is {self.grams_per_kwh} grams of CO2 equivalent per kilowatt-hour.",
+                "Use a number of at least 0, such as 56.",
+            )
 
 
 def grid_of(place: str) -> Grid:

@@ -15,7 +15,15 @@ from greenadapt.cli.carbon import carbon_inputs, carbon_options
 from greenadapt.cli.compare import write_page
 from greenadapt.cli.data import data_options, open_data
 from greenadapt.cli.options import json_option, model_options, open_model, packed
-from greenadapt.cli.plans import outlook, outlook_words, plan_of, plan_options, split_sweep, sweep_option
+from greenadapt.cli.plans import (
+    check_meter,
+    outlook,
+    outlook_words,
+    plan_of,
+    plan_options,
+    split_sweep,
+    sweep_option,
+)
 
 if TYPE_CHECKING:
     from greenadapt.carbon import CarbonInputs
@@ -29,7 +37,9 @@ _output_options = packed(
         "--out", type=click.Path(path_type=Path), help="Profile to write; of several models, a folder."
     ),
     click.option(
-        "--page", type=click.Path(path_type=Path), help="Also write a page that compares the models."
+        "--page",
+        type=click.Path(path_type=Path),
+        help="Also write a page that compares them: takes two models, or settings of one, or more.",
     ),
 )
 
@@ -72,6 +82,7 @@ def audit(
     sweep, models = split_sweep(settings, references)
     _check_calls(models, source, random_data)
     plan, carbon = plan_of(**wishes), carbon_inputs(grids)
+    check_meter(plan.meter)
     planned = outlook(plan, names_of(models), sweep)
     if dry_run:
         _tell_plan(planned, as_json)

@@ -263,11 +263,12 @@ def _meters(found: Diagnosis) -> tuple[list[Column], list[list[str]]]:
     columns = [Column(title, "left") for title in ("meter", "device", "works", "why not")]
     meters = found.energy.meters if found.energy is not None else []
     return columns, [
-        [each.name, each.device, "no" if each.why_not else "yes", _short(each.why_not or "")]
+        [each.name, each.device, "no" if each.why_not else "yes", _wrapped(each.why_not or "")]
         for each in meters
     ]
 
 
-def _short(why_not: str) -> str:
+def _wrapped(why_not: str) -> str:
     """The first sentence: the paragraphs above have the rest."""
-    return textwrap.shorten(why_not.partition(". ")[0].rstrip("."), 68, placeholder=" ...")
+    sentence = why_not.partition(". ")[0].rstrip(".")
+    return "\n".join(textwrap.wrap(sentence, 68, break_long_words=False, break_on_hyphens=False))

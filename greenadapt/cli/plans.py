@@ -39,7 +39,8 @@ plan_options = packed(
     click.option(
         "--target-fraction",
         type=click.FloatRange(min=0, min_open=True),
-        help="Half-width that further trials are to bring the ratios' intervals to.  [default: 0.01]",
+        help="Half-width that further trials are to bring the ratios' intervals to; of one model, its own "
+        "figure's.  [default: 0.01]",
     ),
     click.option(
         "--budget-seconds",
@@ -87,6 +88,22 @@ def plan_of(quick: bool, **wishes: Any) -> Plan:
         raise OptionError(
             f"{name} is out of range.", f"{fault['msg']}.", "See: greenadapt audit --help"
         ) from error
+
+
+def check_meter(meter: str) -> None:
+    """Finds out whether there is a meter of that name, without opening it.
+
+    Args:
+        meter: As given to ``--meter``; what follows a colon is not looked at.
+
+    Raises:
+        OptionError: There is none.
+        MissingExtraError: It needs an extra that is not installed.
+    """
+    from greenadapt import plugins
+
+    if meter not in ("auto", "none"):
+        plugins.meter(meter.partition(":")[0])
 
 
 def split_sweep(
@@ -153,10 +170,13 @@ def outlook_words(outlook: Mapping[str, Any]) -> str:
     what = "1 model" if count == 1 else f"{count} rivals, interleaved"
     least, most = duration(outlook["least_seconds"]), duration(outlook["most_seconds"])
     time = least if least == most else f"{least} to {most}"
+    figure = "its own figure" if count == 1 else "the ratios"
+    pilot = outlook["trials_at_least"] * plan["trial_seconds"]
+    further = plan["target_fraction"] is not None and plan["budget_seconds"] > pilot
     more = (
-        f", then as many as bring the ratios within ±{plan['target_fraction']:.2g}"
-        if plan["target_fraction"] is not None
-        else ""
+        f", then as many as bring {figure} within ±{plan['target_fraction'] * 100:.2g} %"
+        if further
+        else ", and no second stage"
     )
     return (
         f"{'A quick plan' if plan['quick'] else 'Plan'}: {what}; {outlook['trials_at_least']} trials of "

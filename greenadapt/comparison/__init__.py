@@ -7,7 +7,9 @@ asked about:
 
     across.py     conditions that rivals may differ in, such as precision and batch size
     rows.py       one network under one setting, as a row
-    findings.py   the cheapest at equal accuracy; the batch at the knee
+    findings.py   the cheapest at equal accuracy
+    knees.py      the batch at the knee, where the intervals settle it
+    grams.py      carbon: a line per place
     verdicts.py   one against another, in words
 """
 
@@ -19,7 +21,8 @@ from collections.abc import Sequence
 from greenadapt.comparison.across import FIELDS, change_words, checked_across
 from greenadapt.comparison.caveats import caveats, method_line
 from greenadapt.comparison.differences import AccuracyDifference, accuracy_difference, unpaired_ratio
-from greenadapt.comparison.findings import Cheapest, cheapest, knees
+from greenadapt.comparison.findings import Cheapest, cheapest
+from greenadapt.comparison.knees import knees
 from greenadapt.comparison.result import Comparison, Role, Row
 from greenadapt.comparison.rows import row_of
 from greenadapt.comparison.verdicts import Versus
@@ -64,7 +67,7 @@ def compare(base: Profile, *others: Profile, across: Sequence[str] = ()) -> Comp
         profiles=tuple(profiles),
         across=across,
         cheapest=_cheapest(profiles, rows, versus) if across else None,
-        knees=tuple(knees([base, *others])) if "batch" in across else (),
+        knees=tuple(knees([base, *others], _ratio)) if "batch" in across else (),
     )
 
 
@@ -106,14 +109,18 @@ def _check_conditions(base: Profile, other: Profile, across: Sequence[str]) -> N
     raise ProfileError(
         f"{base.subject.name} and {other.subject.name} were not measured under the same conditions.",
         f"They differ in {seen}.",
-        _way_out([*across, *named], complete=len(named) == len(differing)),
+        _way_out(across, named, [field for field in differing if field not in FIELDS.values()]),
     )
 
 
-def _way_out(names: Sequence[str], complete: bool) -> str:
-    if complete:
-        return f"Name what may differ: --across {','.join(names)}, or across={tuple(names)!r}."
-    return "Audit both in one command: greenadapt audit MODEL MODEL --out FOLDER"
+def _way_out(across: Sequence[str], named: Sequence[str], rest: Sequence[str]) -> str:
+    names = (*across, *named)
+    if not rest:
+        return f"Name what may differ: --across {','.join(names)}, or across={names!r}."
+    again = "audit both in one command: greenadapt audit MODEL MODEL --out FOLDER"
+    if not named:
+        return f"A{again[1:]}"
+    return f"--across could take {', '.join(named)}, but not {', '.join(rest)}: {again}"
 
 
 def _pairs(profiles: list[Profile], roles: list[Role], across: Sequence[str]) -> list[Versus]:

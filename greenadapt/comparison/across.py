@@ -43,7 +43,7 @@ def checked_across(across: Sequence[str]) -> tuple[str, ...]:
         if name not in names:
             raise OptionError(
                 f"Profiles cannot be compared across {name!r}.",
-                f"There are: {', '.join(FIELDS)}. {did_you_mean(name, names)}".rstrip(),
+                f"There are: {', '.join(FIELDS)}. {did_you_mean(name, FIELDS)}".rstrip(),
                 "Name those of them in which the profiles differ.",
             )
     asked = {names[name] for name in across}

@@ -1,15 +1,4 @@
-"""What comes of comparing across settings: the cheapest at equal accuracy, and the batch at the knee.
-
-    joules
-    per image  *
-                 *
-                   *....*....*....*    best, and 5 % above it
-                   knee
-               1   8   32   128  512   batch
-
-The rule of the knee: the smallest batch whose cost per image is within 5 % of the cheapest batch's. Cost is
-energy where a counter measured every batch, else time.
-"""
+"""What comes of comparing across settings: the cheapest at equal accuracy."""
 
 from __future__ import annotations
 
@@ -17,19 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from greenadapt.comparison.across import network_of, words
 from greenadapt.comparison.verdicts import Versus, ratio_words, sign_of_accuracy, sign_of_ratio
-from greenadapt.profile import Conditions, Profile
-from greenadapt.units import with_prefix
 
 if TYPE_CHECKING:
     from greenadapt.comparison.result import Row
 
-KNEE = 0.05
-"""How much dearer per image than the cheapest batch the batch at the knee may be."""
-
 Cost = Literal["energy", "time"]
-_UNITS = {"energy": "J", "time": "s"}
 
 
 @dataclass(frozen=True)
@@ -48,35 +30,6 @@ class Cheapest:
     cost: Cost
     accuracy_known: bool
     alike: tuple[str, ...]
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Knee:
-    """The smallest batch that costs nearly as little per image as any.
-
-    Attributes:
-        network: The network.
-        setting: What else its setting is, in words.
-        cost: What cost is: joules or seconds per image.
-        batch: The batch at the knee.
-        per_image: Its cost.
-        best_batch: The cheapest batch.
-        best_per_image: Its cost.
-        batches: All batches that were measured, smallest first.
-        costs: What an image cost in each of them.
-        sentence: All of it in words.
-    """
-
-    network: str
-    setting: str
-    cost: Cost
-    batch: int
-    per_image: float
-    best_batch: int
-    best_per_image: float
-    batches: tuple[int, ...]
-    costs: tuple[float, ...]
     sentence: str
 
 
@@ -127,70 +80,6 @@ def _words(
     ratio = (pair.energy if by_energy else None) or pair.latency
     what = "energy per image" if ratio is pair.energy else "time per image"
     return f"{head} {best} is the cheapest: {ratio_words(ratio, what)} than {base}{_alike_words(others)}."
-
-
-def knees(profiles: Sequence[Profile]) -> list[Knee]:
-    """The batch at the knee of every network and setting that has two batch sizes or more.
-
-    Args:
-        profiles: In the order in which they are shown.
-    """
-    groups: dict[tuple[object, str], list[Profile]] = {}
-    for profile in profiles:
-        rest = profile.conditions.model_dump_json(exclude={"batch_size"})
-        groups.setdefault((network_of(profile), rest), []).append(profile)
-    found = []
-    for several in groups.values():
-        if len({profile.conditions.batch_size for profile in several}) > 1:
-            found.append(_knee(several))
-    return found
-
-
-def _knee(profiles: Sequence[Profile]) -> Knee:
-    by_energy = all(
-        profile.method.kind == "measured" and profile.summary.joules_per_inference is not None
-        for profile in profiles
-    )
-    costs: dict[int, float] = {}
-    for profile in profiles:
-        summary = profile.summary
-        interval = summary.joules_per_inference if by_energy else summary.seconds_per_inference
-        if interval is not None:
-            costs[profile.conditions.batch_size] = interval.mean
-    best = min(costs, key=lambda batch: costs[batch])
-    batch = min(each for each, cost in costs.items() if cost <= (1 + KNEE) * costs[best])
-    network, setting = network_of(profiles[0])[1], _setting(profiles[0].conditions)
-    cost: Cost = "energy" if by_energy else "time"
-    unit = _UNITS[cost]
-    here, there = with_prefix(costs[batch], unit), with_prefix(costs[best], unit)
-    near = f"within {KNEE * 100:g} % of the best ({there} at batch {best})"
-    sentence = f"Knee of {network} ({setting}): batch {batch} at {here} per image, " + (
-        "the cheapest tried" if batch == best else near
-    )
-    if batch == max(costs):
-        sentence += "; it is the largest batch tried, so a larger one may be cheaper"
-    return Knee(
-        network=network,
-        setting=setting,
-        cost=cost,
-        batch=batch,
-        per_image=costs[batch],
-        best_batch=best,
-        best_per_image=costs[best],
-        batches=tuple(sorted(costs)),
-        costs=tuple(costs[each] for each in sorted(costs)),
-        sentence=f"{sentence}.",
-    )
-
-
-def _setting(conditions: Conditions) -> str:
-    return ", ".join(
-        (
-            words("precision", conditions.precision),
-            words("compile", conditions.compile),
-            words("format", conditions.memory_format),
-        )
-    )
 
 
 def _as_accurate(pair: Versus) -> bool:

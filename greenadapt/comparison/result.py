@@ -4,7 +4,8 @@ Comparison
 ├── rows        the base first, then the others: numbers with their intervals
 ├── versus      every pair that a verdict is given on: with the base, and each retrofit with its rivals
 ├── cheapest    across settings: what costs least at equal accuracy
-├── knees       across batch sizes: where a larger batch is no longer worth it
+├── knees       across batch sizes: where a larger batch is no longer worth it, if the intervals settle it
+├── carbon      a line per place that was named
 ├── caveats     what a reader must know before using a number
 └── profiles    what it was computed from
 """
@@ -19,7 +20,9 @@ from typing import Any, Literal
 
 from greenadapt.comparison import table as comparison_table
 from greenadapt.comparison.differences import AccuracyDifference
-from greenadapt.comparison.findings import Cheapest, Knee
+from greenadapt.comparison.findings import Cheapest
+from greenadapt.comparison.grams import carbon_columns, carbon_content, carbon_lines
+from greenadapt.comparison.knees import Knee
 from greenadapt.comparison.thresholds import Threshold, parse_threshold
 from greenadapt.comparison.verdicts import Versus
 from greenadapt.errors import OptionError
@@ -114,7 +117,8 @@ class Comparison:
         table = text_table(comparison_table.columns(self), comparison_table.cells(self))
         head = [comparison_table.conditions_line(self.conditions, self.across), self.method]
         notes = [f"note: {line}" for line in self.caveats]
-        return "\n".join([*head, "", table, "", *self.verdicts, *self.findings, *notes])
+        carbon = [*self.carbon, ""] if self.carbon else []
+        return "\n".join([*head, "", table, "", *carbon, *self.verdicts, *self.findings, *notes])
 
     @property
     def base(self) -> Row:
@@ -131,17 +135,23 @@ class Comparison:
         """What comes of comparing across settings: the cheapest at equal accuracy, and the knees."""
         return [each.sentence for each in (self.cheapest, *self.knees) if each is not None]
 
+    @property
+    def carbon(self) -> list[str]:
+        """One line per place with the grams of every network; empty where no place was named."""
+        return carbon_lines(self.profiles)
+
     def to_rows(self) -> list[dict[str, Any]]:
         """Flat rows of raw numbers, the unit in the name; None is unknown."""
-        return [comparison_table.flat(row) for row in self.rows]
+        grams = carbon_columns(self.profiles)
+        return [comparison_table.flat(row) | more for row, more in zip(self.rows, grams, strict=True)]
 
     def to_markdown(self) -> str:
-        """The table, the verdicts and the caveats in Markdown."""
+        """The table, carbon, the verdicts and the caveats in Markdown."""
         table = markdown_table(comparison_table.columns(self), comparison_table.cells(self))
         head = f"{comparison_table.conditions_line(self.conditions, self.across)}  \n{self.method}"
         verdicts = "\n".join(f"- {sentence}" for sentence in [*self.verdicts, *self.findings])
-        caveats = "\n".join(f"- {line}" for line in self.caveats)
-        return "\n\n".join(part for part in (head, table, verdicts, caveats) if part) + "\n"
+        carbon, caveats = ("\n".join(f"- {line}" for line in each) for each in (self.carbon, self.caveats))
+        return "\n\n".join(part for part in (head, table, carbon, verdicts, caveats) if part) + "\n"
 
     def to_csv(self) -> str:
         """`to_rows` as comma-separated values with a head."""
@@ -154,6 +164,7 @@ class Comparison:
             "conditions": self.conditions.model_dump(mode="json"),
             "method": self.method,
             "rows": self.to_rows(),
+            "carbon": carbon_content(self.profiles),
             "versus": [_pair(pair) for pair in self.versus],
             "verdicts": self.verdicts,
             "across": list(self.across),

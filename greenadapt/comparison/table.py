@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ESTIMATED = "estimated: constant power x time"
 UNKNOWN = "unknown"
 _NO_DIFFERENCE = "no measurable\ndifference"
+_LOPSIDED = 0.2
 _ENDS = ("mean", "low", "high")
 _PARTS = {
     "seconds_per_inference": _ENDS,
@@ -133,7 +134,7 @@ def _mixed(comparison: Comparison) -> bool:
 
 def _cells(row: Row, across: Sequence[str], *, is_base: bool, mixed: bool) -> list[str]:
     payback = row.payback_inferences
-    time = _quantity(row.seconds_per_inference, "s")
+    time = quantity(row.seconds_per_inference, "s")
     flops = UNKNOWN if row.flops_per_image is None else with_prefix(row.flops_per_image, "").strip()
     return [
         f"{row.name}\n{row.role}",
@@ -156,7 +157,7 @@ def _percent(ratio: float) -> str:
 def _energy(row: Row, mixed: bool) -> str:
     if row.joules_per_inference is None:
         return UNKNOWN
-    lines = [_quantity(row.joules_per_inference, "J")]
+    lines = [quantity(row.joules_per_inference, "J")]
     if mixed:
         lines.append(ESTIMATED if row.energy_kind == "estimated" else f"{row.energy_kind}")
     if row.energy_ratio is not None:
@@ -171,10 +172,20 @@ def _realised(row: Row) -> str:
     return f"{row.realised_share:.2f}" if measurable else "no measurable\nsaving"
 
 
-def _quantity(interval: Interval, unit: str) -> str:
-    half = (interval.high - interval.low) / 2
-    share = f" ±{significant(half / abs(interval.mean) * 100, 2)} %" if interval.mean else ""
-    return with_prefix(interval.mean, unit) + share
+def quantity(interval: Interval, unit: str) -> str:
+    """A quantity with its interval: "3.2 mJ ±1.4 %" where both sides are about alike; both ends where they
+    are not, or where zero lies between them.
+
+    Args:
+        interval: In the unprefixed unit.
+        unit: The unit's symbol.
+    """
+    mean = with_prefix(interval.mean, unit)
+    below, above = interval.mean - interval.low, interval.high - interval.mean
+    half = (below + above) / 2
+    if abs(interval.mean) <= half or abs(above - below) > _LOPSIDED * half:
+        return f"{mean} ({with_prefix(interval.low, unit)} to {with_prefix(interval.high, unit)})"
+    return f"{mean} ±{significant(half / abs(interval.mean) * 100, 2)} %"
 
 
 def _change(ratio: Interval | None) -> str:

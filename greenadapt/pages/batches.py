@@ -1,4 +1,4 @@
-"""Cost per image against the size of the batch, one line per setting, the knee of each ringed."""
+"""Cost per image against the size of the batch, a line per setting, its knee ringed where settled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from greenadapt.pages.drawing import PALETTE, load_altair, svg_of
 from greenadapt.units import prefix_of
 
 if TYPE_CHECKING:
-    from greenadapt.comparison.findings import Knee
+    from greenadapt.comparison.knees import Knee
     from greenadapt.comparison.result import Comparison
 
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])

@@ -5,7 +5,7 @@ the answer          a card per retrofit: cost, accuracy, whom it beats and whom 
                     one for the cheapest at equal accuracy
 findings            across settings: the cheapest, the batch at the knee, drawn against batch size
 tradeoff            cost against top-1, the base's retrofits on arrows; where the names of all find room
-all numbers         the table of `Comparison`, cell for cell
+all numbers         the table of `Comparison`, cell for cell; carbon, a line per place
 verdicts, caveats   in sentences
 every trial         so that drift shows
 again               commands, and the profiles themselves to download
@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import base64
 import re
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from greenadapt.comparison import table as comparison_table
-from greenadapt.comparison.across import SWEEPABLE, words
+from greenadapt.comparison.across import words
 from greenadapt.comparison.verdicts import NO_DIFFERENCE, sign_of_accuracy, sign_of_ratio
-from greenadapt.pages import check_installed
+from greenadapt.pages import again, check_installed
 from greenadapt.pages.batches import batches_svg
 from greenadapt.pages.drawing import NARROW, PALETTE, WIDE, cost_of
 from greenadapt.pages.drift import drift_svg
@@ -31,7 +30,7 @@ from greenadapt.units import signed
 
 if TYPE_CHECKING:
     from greenadapt.comparison.result import Comparison, Row
-    from greenadapt.profile import Interval, Plan, Profile
+    from greenadapt.profile import Interval, Profile
 
 _NAMES_FIT = 10
 _TONES = {"beats": "good", "loses to": "bad"}
@@ -85,7 +84,9 @@ def _content(comparison: Comparison, files: Sequence[str]) -> dict[str, Any]:
             for pair in comparison.versus
         ],
         "caveats": comparison.caveats,
-        "commands": _commands(comparison, files),
+        "carbon": comparison.carbon,
+        "commands": again.commands(comparison, files),
+        "remarks": again.remarks(comparison),
         "downloads": list(_downloads(comparison)),
         "machine": comparison.profiles[0].machine,
         "created": comparison.profiles[0].created.replace("T", " ").removesuffix("Z").removesuffix("+00:00"),
@@ -191,45 +192,6 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
         {"role": row.role, "verdict": row.verdict, "cells": [cell.split("\n") for cell in line]}
         for row, line in zip(comparison.rows, cells, strict=True)
     ]
-
-
-def _commands(comparison: Comparison, files: Sequence[str]) -> list[str]:
-    base = comparison.profiles[0]
-    plan, quality = base.plan, base.quality
-    length = (
-        ["--quick"]
-        if plan.quick
-        else ["--trials", f"{plan.trials}", "--trial-seconds", f"{plan.trial_seconds:g}"]
-    )
-    again = [
-        "greenadapt",
-        "audit",
-        *dict.fromkeys(profile.subject.reference for profile in comparison.profiles),
-        *(["--data", quality.dataset] if quality else ["--random-data"]),
-        *_settings(comparison, plan),
-        *length,
-        *("--out", "out/again"),
-    ]
-    commands = [shlex.join(again)]
-    if files:
-        across = ["--across", ",".join(comparison.across)] if comparison.across else []
-        commands.append(shlex.join(["greenadapt", "compare", *files, *across, "--page", "comparison.html"]))
-    return commands
-
-
-def _settings(comparison: Comparison, plan: Plan) -> list[str]:
-    """The options of what all share, and ``--sweep`` for what differs."""
-    fixed = {"batch": ["-b", f"{plan.batch_size}"], "precision": ["--precision", plan.precision]}
-    swept = {
-        name: dict.fromkeys(row.setting[name] for row in comparison.rows)
-        for name in comparison.across
-        if name in SWEEPABLE
-    }
-    options = [option for name, given in fixed.items() if name not in swept for option in given]
-    for name, values in swept.items():
-        texts = [("on" if value else "off") if name == "compile" else str(value) for value in values]
-        options += ["--sweep", f"{name}={','.join(texts)}"]
-    return options
 
 
 def _downloads(comparison: Comparison) -> list[dict[str, str]]:

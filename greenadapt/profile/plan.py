@@ -7,6 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 Kind = Literal["measured", "estimated"]
+LEAST_TARGET = 1e-4
+"""The narrowest interval that can be asked for; no counter's readings repeat so well."""
 Precision = Literal["fp32", "fp16", "bf16"]
 
 
@@ -29,9 +31,9 @@ class Plan(Part):
     even number; two blocks are the least that an interval can be had from."""
     trial_seconds: PositiveFloat = 5.0
     """Length of a trial; a counter that moves slowly makes it longer (50 of its periods; quick: 10)."""
-    target_fraction: PositiveFloat | None = 0.01
+    target_fraction: float | None = Field(default=0.01, ge=LEAST_TARGET, le=1.0)
     """How far the interval of a ratio may reach to either side; a second stage of blocks is sized from the
-    pilot to get there. None leaves the second stage out."""
+    pilot to get there; from 0.0001 to 1. None leaves the second stage out."""
     budget_seconds: NonNegativeFloat = 1200.0
     """Time that all trials together may take; it bounds the second stage, not the pilot."""
     warmup_seconds: PositiveFloat = 60.0

@@ -5,17 +5,20 @@ trials, plan ──> stages               where all profiles of the run are at h
 hits ──────────> top-1 and its interval
 path shares ───> mean blocks kept
 everything ────> profile_id
+
+`contradictions` are what needs no computing: fields that rule each other out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from greenadapt.carbon import again as grams_again
 from greenadapt.errors import ProfileError
 from greenadapt.profile import Execution, Profile, Quality, Stages, Summary
+from greenadapt.recompute.contradictions import FIRST_SCHEMA, self_contradictions
+from greenadapt.recompute.lines import RELATIVE, compared, line
 from greenadapt.statistics import (
     counted,
     decided,
@@ -27,8 +30,6 @@ from greenadapt.statistics import (
     wilson,
 )
 
-_RELATIVE = 1e-9
-
 
 def differences(profile: Profile, others: Sequence[Profile] = ()) -> list[str]:
     """What in a profile does not follow from its raw readings.
@@ -37,7 +38,8 @@ def differences(profile: Profile, others: Sequence[Profile] = ()) -> list[str]:
         profile: Any profile.
         others: More profiles; those of the same run are needed to follow what its pilot decided, which
             rests on the trials of all networks. Without them only what follows from the pilot's stated
-            figures is computed again.
+            figures is computed again, and how many blocks the budget affords is checked against two
+            bounds.
 
     Returns:
         One line per figure: where it is, what it says, and what it should say. Empty if all is well.
@@ -45,6 +47,7 @@ def differences(profile: Profile, others: Sequence[Profile] = ()) -> list[str]:
     return [
         *_trials(profile),
         *_stages(profile, others),
+        *self_contradictions(profile),
         *_derived(profile),
         *(_quality(profile.quality) if profile.quality is not None else ()),
         *(_execution(profile.execution) if profile.execution is not None else ()),
@@ -54,21 +57,21 @@ def differences(profile: Profile, others: Sequence[Profile] = ()) -> list[str]:
 
 def _identity(profile: Profile) -> Iterator[str]:
     if profile.profile_id != profile.body_sha256():
-        yield _line("profile_id", profile.profile_id, profile.body_sha256())
+        yield line("profile_id", profile.profile_id, profile.body_sha256())
 
 
 def _trials(profile: Profile) -> Iterator[str]:
     plan, size = profile.plan, profile.conditions.batch_size
     if size != plan.batch_size:
-        yield _line("conditions.batch_size", size, plan.batch_size)
+        yield line("conditions.batch_size", size, plan.batch_size)
     for number, trial in enumerate(profile.trials):
         if trial.inferences != trial.calls * size:
-            yield _line(f"trials.{number}.inferences", trial.inferences, trial.calls * size)
+            yield line(f"trials.{number}.inferences", trial.inferences, trial.calls * size)
         if trial.discarded != (trial.block == 0):
-            yield _line(f"trials.{number}.discarded", trial.discarded, trial.block == 0)
+            yield line(f"trials.{number}.discarded", trial.discarded, trial.block == 0)
     wanted = plan.trials if profile.stages is None else 2 * profile.stages.blocks
     if len(counted(profile.trials)) != wanted:
-        yield _line("number of counted trials", len(counted(profile.trials)), wanted)
+        yield line("number of counted trials", len(counted(profile.trials)), wanted)
     if profile.method.kind is None and any(trial.joules is not None for trial in profile.trials):
         yield "method.kind is missing, though trials have joules"
 
@@ -78,11 +81,11 @@ def _stages(profile: Profile, others: Sequence[Profile]) -> Iterator[str]:
     if stages is None:
         return
     if stages.pilot_blocks != pilot_blocks(plan):
-        yield _line("stages.pilot_blocks", stages.pilot_blocks, pilot_blocks(plan))
+        yield line("stages.pilot_blocks", stages.pilot_blocks, pilot_blocks(plan))
     for number, trial in enumerate(profile.trials):
         stage = 1 if trial.block <= stages.pilot_blocks else 2
         if trial.stage != stage:
-            yield _line(f"trials.{number}.stage", trial.stage, stage)
+            yield line(f"trials.{number}.stage", trial.stage, stage)
     run = _run(profile, stages, others)
     if run is None:
         again = decided(stages, plan)
@@ -90,7 +93,7 @@ def _stages(profile: Profile, others: Sequence[Profile]) -> Iterator[str]:
         measured = all(each.method.kind == "measured" for each in run)
         trials = {each.subject.name: each.trials for each in run}
         again = settle(trials, plan, stages.trial_seconds, measured=measured)
-    yield from _compare("stages", stages.model_dump(), again.model_dump())
+    yield from compared("stages", stages.model_dump(), again.model_dump())
 
 
 def _run(profile: Profile, stages: Stages, others: Sequence[Profile]) -> list[Profile] | None:
@@ -106,8 +109,9 @@ def _derived(profile: Profile) -> Iterator[str]:
     if len(per_block(profile.trials, "seconds")) < 2:
         yield "summary cannot follow from fewer than two counted blocks"
         return
-    again = summarize(profile.trials, profile.idle, profile.conditions.batch_size)
-    yield from _compare("summary", profile.summary.model_dump(), again.model_dump())
+    idle_doubt = profile.schema_version != FIRST_SCHEMA
+    again = summarize(profile.trials, profile.idle, profile.conditions.batch_size, idle_doubt=idle_doubt)
+    yield from compared("summary", profile.summary.model_dump(), again.model_dump())
     yield from _carbon(profile, again)
 
 
@@ -120,7 +124,7 @@ def _quality(quality: Quality) -> Iterator[str]:
     low, high = wilson(sum(hits), len(hits))
     stored = {"top1": quality.top1, "top1_low": quality.top1_low, "top1_high": quality.top1_high}
     again = {"top1": sum(hits) / len(hits), "top1_low": low, "top1_high": high}
-    yield from _compare("quality", stored, again)
+    yield from compared("quality", stored, again)
 
 
 def _execution(execution: Execution) -> Iterator[str]:
@@ -129,17 +133,17 @@ def _execution(execution: Execution) -> Iterator[str]:
         if len(path) != execution.blocks or set(path) - {"0", "1"}:
             yield f"execution.path_shares has {path!r}, which is no path of {execution.blocks} blocks"
     if len(shares) > execution.paths:
-        yield _line("execution.paths", execution.paths, f"at least {len(shares)}")
+        yield line("execution.paths", execution.paths, f"at least {len(shares)}")
     if not 0 <= execution.blocks_kept_mean <= execution.blocks:
-        yield _line("execution.blocks_kept_mean", execution.blocks_kept_mean, f"0 to {execution.blocks}")
+        yield line("execution.blocks_kept_mean", execution.blocks_kept_mean, f"0 to {execution.blocks}")
     total = math.fsum(shares.values())
-    if total > 1 + _RELATIVE:
-        yield _line("the sum of execution.path_shares", total, "at most 1")
+    if total > 1 + RELATIVE:
+        yield line("the sum of execution.path_shares", total, "at most 1")
     if len(shares) == execution.paths and shares:
         kept = math.fsum(path.count("1") * share for path, share in shares.items())
         again = {"path_shares.sum": 1.0, "blocks_kept_mean": kept}
         stored = {"path_shares.sum": total, "blocks_kept_mean": execution.blocks_kept_mean}
-        yield from _compare("execution", stored, again)
+        yield from compared("execution", stored, again)
 
 
 def _carbon(profile: Profile, summary: Summary) -> Iterator[str]:
@@ -150,29 +154,6 @@ def _carbon(profile: Profile, summary: Summary) -> Iterator[str]:
             yield f"{where} cannot follow: the energy is unknown"
             continue
         again = grams_again(carbon, gross.mean, seconds)
-        yield from _compare(where, carbon.model_dump(), again.model_dump())
+        yield from compared(where, carbon.model_dump(), again.model_dump())
         if carbon.kind != profile.method.kind:
-            yield _line(f"{where}.kind", carbon.kind, profile.method.kind)
-
-
-def _compare(where: str, stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[str]:
-    for name, new in again.items():
-        old, full = stored[name], f"{where}.{name}"
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _compare(full, old, new)
-        elif not _same(old, new):
-            yield _line(full, _shown(old), _shown(new))
-
-
-def _same(old: Any, new: Any) -> bool:
-    # Another platform's logarithm may differ in the last place.
-    numbers = isinstance(old, (int, float)) and isinstance(new, (int, float))
-    return math.isclose(old, new, rel_tol=_RELATIVE) if numbers else bool(old == new)
-
-
-def _shown(value: Any) -> Any:
-    return "nothing" if value is None else value.get("mean") if isinstance(value, dict) else value
-
-
-def _line(name: str, stored: object, computed: object) -> str:
-    return f"{name} says {stored}; the readings give {computed}"
+            yield line(f"{where}.kind", carbon.kind, profile.method.kind)

@@ -15,13 +15,14 @@ from __future__ import annotations
 from greenadapt.statistics.blocks import Quantity, counted, paired_ratio, per_block
 from greenadapt.statistics.intervals import CONFIDENCE, Z_95, interval, student_t
 from greenadapt.statistics.shares import pack_hits, unpack_hits, wilson
-from greenadapt.statistics.stages import decided, pilot_blocks, reach_fraction, settle
+from greenadapt.statistics.stages import affordable_range, decided, pilot_blocks, reach_fraction, settle
 from greenadapt.statistics.summaries import coefficient_of_variation, idle_watts, summarize
 
 __all__ = [
     "CONFIDENCE",
     "Z_95",
     "Quantity",
+    "affordable_range",
     "coefficient_of_variation",
     "counted",
     "decided",

@@ -3,6 +3,9 @@
     pilot of n blocks ──> interval reaches r to either side (log scale) ──> N = n (r / target)^2 blocks in all
                                                                             or what the budget affords
 
+Where trials have no figure, n counts the pilot's blocks all the same: r rests on the fewer that are left, and
+as large a share of the later ones is expected to be lost.
+
 The number is settled once, from the pilot alone. Stopping as soon as the interval looks narrow enough stops
 too often where it is narrow by chance.
 """
@@ -72,6 +75,23 @@ def decided(stages: Stages, plan: Plan) -> Stages:
     return settled.model_copy(update={"reason": _reason(settled, plan)})
 
 
+def affordable_range(own: Sequence[Trial], plan: Plan) -> tuple[int, int]:
+    """Between which `affordable_blocks` must lie, as far as one network's trials tell.
+
+    The figure rests on when the pilot's last trial ended, whichever network that was of: not before this
+    network's last trial of the pilot, and not after its first one of the second stage.
+
+    Args:
+        own: The trials of one network, some of them of the pilot.
+        plan: Its budget.
+    """
+    pilot = [trial for trial in own if trial.stage == 1]
+    ended = max(trial.started_seconds + trial.seconds for trial in pilot)
+    later = [trial.started_seconds for trial in own if trial.stage == 2]
+    least = _affordable_after(min(later), plan) if later else pilot_blocks(plan)
+    return least, _affordable_after(ended, plan)
+
+
 def reach_fraction(found: Interval) -> float:
     """How far an interval on the log scale reaches to either side, as a fraction."""
     return math.sqrt(found.high / found.low) - 1
@@ -92,7 +112,12 @@ def _worst(pilot: Mapping[str, Sequence[Trial]], quantity: Quantity) -> tuple[st
 
 
 def _affordable(pilot: Mapping[str, Sequence[Trial]], plan: Plan) -> int:
-    spent = max(trial.started_seconds + trial.seconds for each in pilot.values() for trial in each)
+    return _affordable_after(
+        max(trial.started_seconds + trial.seconds for each in pilot.values() for trial in each), plan
+    )
+
+
+def _affordable_after(spent: float, plan: Plan) -> int:
     blocks = pilot_blocks(plan)
     pace = spent / (blocks + 1)
     return blocks + max(0, math.floor((plan.budget_seconds - spent) / pace))

@@ -22,17 +22,21 @@ def idle_watts(idle: Idle) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def summarize(trials: Sequence[Trial], idle: Idle, batch_size: int) -> Summary:
+def summarize(trials: Sequence[Trial], idle: Idle, batch_size: int, *, idle_doubt: bool = True) -> Summary:
     """Everything that a profile derives from its trials.
 
     Seconds and gross joules are averaged on the log scale; net joules, which may come out below zero,
-    plainly. All by blocks; see `greenadapt.statistics.blocks`. The systematic uncertainty of a board's
+    plainly. All by blocks; see `greenadapt.statistics.blocks`. The idle power before and that after may
+    differ; the net joules take their mean, so that half their difference times the seconds per inference is
+    added to their interval at either end. The systematic uncertainty of a board's
     sensor is not in these intervals: `Method.systematic_fraction` states it.
 
     Args:
         trials: All trials of one network; the discarded block is left out here.
         idle: Power of the idle machine.
         batch_size: Inferences per call.
+        idle_doubt: Whether the net joules' interval holds what the two idle powers differ by; False for
+            schema 1.0, whose intervals did not.
 
     Raises:
         ValueError: Fewer than two blocks count.
@@ -46,6 +50,9 @@ def summarize(trials: Sequence[Trial], idle: Idle, batch_size: int) -> Summary:
         gross = joules(trial)
         return None if gross is None or rest is None else gross - rest * trial.seconds / trial.inferences
 
+    beyond_idle = single_interval(trials, net, log=False)
+    if beyond_idle is not None and idle_doubt:
+        beyond_idle = _widened(beyond_idle, _idle_half_difference(idle) * seconds.mean)
     return Summary(
         seconds_per_inference=seconds,
         seconds_per_batch=Interval(
@@ -56,5 +63,16 @@ def summarize(trials: Sequence[Trial], idle: Idle, batch_size: int) -> Summary:
         ),
         inferences_per_second=1 / seconds.mean,
         joules_per_inference=single_interval(trials, joules, log=True),
-        net_joules_per_inference=single_interval(trials, net, log=False),
+        net_joules_per_inference=beyond_idle,
     )
+
+
+def _idle_half_difference(idle: Idle) -> float:
+    """In watts; 0 where one of the two is unknown, since nothing tells then."""
+    if idle.before_watts is None or idle.after_watts is None:
+        return 0.0
+    return abs(idle.before_watts - idle.after_watts) / 2
+
+
+def _widened(found: Interval, by: float) -> Interval:
+    return found.model_copy(update={"low": found.low - by, "high": found.high + by})

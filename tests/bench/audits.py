@@ -27,6 +27,8 @@ CALL_SECONDS = 0.0125
 CALL_JOULES = 2.5
 BATCH = 32
 DEFAULT = Plan()
+SAME_MODEL_AUDITS = (200, 2_000)
+"""How often `same_model` is asked: few as a quick look, and many so that no lucky seed decides."""
 ONE_MINUTE = Plan(trials=6, target_fraction=None)
 """Twelve trials of 5 s, six of each of two networks, after the discarded block."""
 
@@ -195,7 +197,10 @@ def halfwidth(audits: int = 1000, seed: int = 0, noise: float = 0.005, plan: Pla
 
 
 def same_model(
-    audits: int = 200, seed: int = 0, scenario: Scenario = SCENARIOS["drift"], plan: Plan = DEFAULT
+    audits: int = SAME_MODEL_AUDITS[0],
+    seed: int = 0,
+    scenario: Scenario = SCENARIOS["drift"],
+    plan: Plan = DEFAULT,
 ) -> Verdicts:
     """How often a network comes out different from itself."""
     return _verdicts(scenario, 1.0, plan, audits, seed)

@@ -155,3 +155,16 @@ def test_torch_and_the_environment_agree_on_a_real_machine():
     found = boards.boards_of("cuda:0")
     with boards.nvml() as library:
         assert library.nvmlDeviceGetUUID(boards.open_uuid(library, found[0])) == found[0]
+
+
+@pytest.mark.parametrize("name", ["GPU-zzz", "GPU-00ff", "7", "foo"])
+def test_a_name_of_no_board_lists_those_there_by_short_uuids(machine, name):
+    with pytest.raises(MeasurementError) as error:
+        boards.boards_of(name)
+    for number, uuid in enumerate(uuids(machine)):
+        assert f"{number} = {uuid[:12]}" in error.value.seen
+
+
+def test_a_processor_is_told_without_asking_nvml(machine):
+    with pytest.raises(MeasurementError, match="It names none"):
+        boards.boards_of("cpu")

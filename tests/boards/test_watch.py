@@ -6,6 +6,7 @@ import os
 import threading
 import time
 
+import pynvml
 import pytest
 
 from greenadapt.boards import Watch
@@ -174,3 +175,19 @@ def test_failures_that_are_alike_share_a_sentence(machine):
     assert problems == (
         "5 of 10 times NVML did not tell its power, its temperature (first after 2.5 s): GPU is lost.",
     )
+
+
+def test_a_driver_that_hangs_does_not_hang_the_program(simulator, monkeypatch):
+    monkeypatch.setattr("greenadapt.boards.watch._PATIENCE_SECONDS", 0.2)
+    board = simulator.board(0)
+    with Watch([board.uuid], every_seconds=0.02) as watch:
+        time.sleep(0.1)
+        board.configure(latency_seconds=2)
+        time.sleep(0.3)
+        start = time.perf_counter()
+    assert time.perf_counter() - start < 1.5
+    assert any("left without its last look" in problem for problem in watch.reports()[0].problems)
+    hanging = [thread for thread in threading.enumerate() if thread.name == "greenadapt-watch"]
+    for thread in hanging:
+        thread.join()
+    pynvml.nvmlShutdown()

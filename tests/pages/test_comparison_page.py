@@ -9,6 +9,7 @@ import pytest
 from greenadapt.comparison import compare
 from greenadapt.comparison import table as comparison_table
 from greenadapt.errors import MissingExtraError
+from greenadapt.pages.batches import batches_svg
 from greenadapt.pages.comparison import comparison_page
 from greenadapt.pages.drawing import NARROW, PALETTE, WIDE
 from greenadapt.pages.drift import drift_svg
@@ -169,3 +170,42 @@ def test_without_the_extra_the_error_is_the_command_that_installs_it(monkeypatch
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'greenadapt\[pages\]'"):
         comparison_page(comparison())
+
+
+def test_across_settings_the_cheapest_has_the_card_and_the_findings_are_told():
+    made = compare(
+        profile("net@fp32", seconds=1e-3),
+        profile("net@bf16", seconds=0.6e-3, conditions={"precision": "bf16"}),
+        profile("net@b8", seconds=0.9e-3, conditions={"batch_size": 8}),
+        across=["precision", "batch"],
+    )
+    page = Page(comparison_page(made, ["a.json", "b.json", "c.json"]))
+    cards = page.text.split("All numbers")[0]
+    assert "What other settings make of net" in cards
+    assert "net@bf16 bf16, batch 32" in cards
+    assert "beats net@fp32" in cards
+    for finding in made.findings:
+        assert (
+            re.sub(r"(?<![\w-])-(?=\d)", "−", finding).replace("5 %", "5\N{NO-BREAK SPACE}%")[:40]
+            in page.text
+        )
+    assert "greenadapt audit timm:net@fp32" in page.text
+    assert "--sweep precision=fp32,bf16 --sweep batch=32,8" in page.text
+    assert "greenadapt compare a.json b.json c.json --across precision,batch" in page.text
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_cost_is_drawn_against_the_batch_with_a_ring_at_the_knee(width):
+    made = compare(
+        *(
+            profile(f"net@{p},b{b}", seconds=1e-3 * (1 + 3 / b), conditions={"batch_size": b, "precision": p})
+            for p in ("fp32", "bf16")
+            for b in (1, 8, 32)
+        ),
+        across=["precision", "batch"],
+    )
+    svg = batches_svg(made, width)
+    assert "net, fp32, eager, channels_last" in svg
+    assert "net, bf16, eager, channels_last" in svg
+    assert "energy per image (mJ)" in svg
+    assert batches_svg(comparison(), width) is None
