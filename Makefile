@@ -4,12 +4,14 @@ PYTHON := $(VENV)/bin/python
 # A stamp per set of dependencies, so that a second run installs nothing.
 INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+# Zeus brings amdsmi, which prints to stdout wherever CodeCarbon finds it: kept apart, on top of .venv.
+BENCH := $(VENV)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint unit plugins format docs bench clean
+.PHONY: help quickstart test lint unit plugins format docs bench bench-energy clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 quickstart: $(INSTALLED)  ## audit a trained network and its two retrofits, and compare them (one minute)
 	"$(PYTHON)" -m greenadapt quickstart
@@ -38,6 +40,9 @@ docs: $(DEV)  ## regenerate every generated page
 bench: $(DEV)  ## full audit of the embedded networks, published to profiles/ (about ten minutes)
 	"$(PYTHON)" -m greenadapt quickstart --full --publish profiles
 
+bench-energy: $(BENCH)/.installed  ## how far our joules are from a simulator's truth, into docs/results/ (about 15 minutes)
+	"$(BENCH)/bin/python" -m tests.bench.energy
+
 clean:
 	rm -rf "$(VENV)" out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
@@ -52,3 +57,11 @@ $(INSTALLED): $(PYTHON) pyproject.toml
 $(DEV): $(PYTHON) pyproject.toml plugins/greenadapt-torchvision/pyproject.toml
 	"$(PYTHON)" -m pip install --quiet --editable ".[dev]" --editable plugins/greenadapt-torchvision
 	touch "$@" "$(INSTALLED)"
+
+$(BENCH)/.installed: $(DEV)
+	"$(PYTHON)" -m venv "$(BENCH)"
+	"$(BENCH)/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$(BENCH)/own"
+	"$(PYTHON)" -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$(cat "$(BENCH)/own")/base.pth"
+	"$(BENCH)/bin/python" -m pip install --quiet --editable ".[bench]"
+	touch "$@"
