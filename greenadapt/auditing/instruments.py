@@ -19,13 +19,14 @@ from greenadapt import plugins
 from greenadapt.auditing.following import Enclosed, edges, following, mean_watts, recorders_of, slow_period
 from greenadapt.auditing.repeats import Repeated, repeat, synchronize
 from greenadapt.auditing.repeats import Step as Step
-from greenadapt.errors import GreenadaptError, MeasurementError
+from greenadapt.errors import GreenadaptError, MeasurementError, OptionError
 from greenadapt.interfaces import Meter, MeterInfo
 from greenadapt.meters.recorders import TickRecorder
 from greenadapt.meters.ticks import LEAST_TICKS
 from greenadapt.meters.whole_calls import Counted, count_calls
 
 _PROBE_SECONDS = 2.5
+_IDLE_TICKS = 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Stretch:
         joules: Their energy; None where it is unknown.
         why_not: Why it is unknown, where it is.
         started: When the first began, in seconds of `time.perf_counter`.
-        standard_error: Of `joules`, from what the ticks do not tell; None where that is unknown.
+        standard_error: Of `joules`, from what the ticks do not tell; None where that is unknown. It is a
+            lower limit where calls differ in power by a pattern (by their number, say): the spread over
+            several stretches shows that, one stretch does not.
         boards: Joules of each board by UUID, where boards were measured.
     """
 
@@ -124,7 +127,8 @@ class Instrument:
     def idle_watts(self, seconds: float) -> float | None:
         """Power while nothing is done for that long; None where it is unknown or only estimated.
 
-        A counter that moves slowly is given the time to move four times, if that is longer.
+        A counter that moves slowly is given the time to move twenty times, if that is longer, and the power
+        is taken from its first to its last movement.
         """
         if self.meter is None or self.meter.info.kind == "estimated" or seconds <= 0:
             return None
@@ -133,7 +137,7 @@ class Instrument:
         try:
             with following(recorders):
                 before, start = edges(self.parts, recorders), time.perf_counter()
-                time.sleep(max(seconds, 4.5 * (self.slow_period_seconds or 0.0)))
+                time.sleep(max(seconds, (_IDLE_TICKS + 0.5) * (self.slow_period_seconds or 0.0)))
                 after, took = edges(self.parts, recorders), time.perf_counter() - start
         except MeasurementError:
             return None
@@ -141,7 +145,7 @@ class Instrument:
             (b - a) / took if recorder is None else mean_watts(recorder)
             for a, b, recorder in zip(before, after, recorders, strict=True)
         ]
-        known = [watts for watts in found if watts is not None]
+        known = [watts for watts in found if watts is not None and watts > 0]
         return sum(known) if len(known) == len(found) else None
 
     def find_period(self, step: Step) -> None:
@@ -188,6 +192,10 @@ class Instrument:
             next(of_ticks) if recorder is not None else joules * span / run.seconds
             for recorder, joules in zip(recorders, differences, strict=True)
         ]
+        still = [part.info for part, joules in zip(self.parts, parts, strict=True) if joules <= 0]
+        if any(info.kind == "measured" for info in still):
+            which = still[0].board or still[0].scope
+            return _unknown(run, f"The counter of {which} did not move in the {span:.3f} s that count.")
         named = zip((part.info.board for part in self.parts), parts, strict=True)
         return Stretch(
             seconds=span,
@@ -211,9 +219,15 @@ def open_instrument(meter: str, device: str) -> Instrument:
         The instrument; with "auto" and nothing to measure with, its `why_not` says what was tried.
 
     Raises:
-        OptionError: There is no meter of that name.
+        OptionError: There is no meter of that name, or it is no name.
         MeasurementError: The meter that was asked for cannot be used.
     """
+    if not isinstance(meter, str):
+        raise OptionError(
+            f"{meter!r} is not a meter's name.",
+            f"It is of type {type(meter).__name__}.",
+            f"Use one of: {', '.join(['auto', 'none', *plugins.meters()])}; or a board such as 'nvml:0'.",
+        )
     if meter == "none":
         return Instrument(None, device, "No meter was wanted.")
     if meter == "auto":

@@ -9,10 +9,13 @@ The deep end of measuring is in `greenadapt.auditing.instruments`, `greenadapt.a
 
 from __future__ import annotations
 
+import math
+import numbers
 from contextlib import closing
 from dataclasses import dataclass, field
 
 from greenadapt.auditing.instruments import Instrument, Step, Stretch, open_instrument
+from greenadapt.auditing.neighbours import others_note, others_on
 from greenadapt.auditing.windows import Window as Window
 from greenadapt.auditing.windows import window as window
 from greenadapt.errors import OptionError
@@ -93,7 +96,7 @@ def measure(
         idle_seconds: How long to look at the idle device first, for the joules net of it; 0 not to.
 
     Raises:
-        OptionError: No such device or meter, or out of range.
+        OptionError: No such device or meter, or out of range: not a number, not finite, too small.
         MeasurementError: The meter that was asked for cannot be used.
     """
     _check_range(seconds, trials, idle_seconds)
@@ -104,18 +107,24 @@ def measure(
             "Pass a function without arguments.",
         )
     with closing(open_instrument(meter, resolve_device(device))) as instrument:
+        uuids = [part.info.board for part in instrument.parts if part.info.board is not None]
+        others = [others_on(uuids)]
         # The first call often starts the device, which then idles at another power.
         first = instrument.stretch(step, seconds) if idle_seconds else None
         idle = instrument.idle_watts(idle_seconds)
         discarded = 1 if first is None else 0
         stretches = [instrument.stretch(step, seconds) for _ in range(trials + discarded)][discarded:]
-        return _measurement(instrument, stretches, idle)
+        if all(stretch.joules is not None for stretch in stretches):
+            others.append(others_on(uuids))
+        return _measurement(instrument, stretches, idle, others_note(others))
 
 
-def _measurement(instrument: Instrument, stretches: list[Stretch], idle: float | None) -> Measurement:
+def _measurement(
+    instrument: Instrument, stretches: list[Stretch], idle: float | None, others: list[str]
+) -> Measurement:
     info = instrument.info
     known = [s for s in stretches if s.joules is not None and s.joules > 0]
-    per_call = [(s.joules or 0.0) / s.calls for s in known]
+    per_call = [s.joules / s.calls for s in known if s.joules is not None]
     energy = interval(per_call, log=True) if len(known) >= 2 else None
     pace = interval([stretch.seconds / stretch.calls for stretch in stretches], log=True)
     net = energy.mean - idle * pace.mean if energy is not None and idle is not None else None
@@ -133,7 +142,7 @@ def _measurement(instrument: Instrument, stretches: list[Stretch], idle: float |
         systematic_fraction=info.systematic_fraction if info is not None else None,
         idle_watts=idle,
         net_joules_per_call=net,
-        notes=_notes(instrument, len(stretches) - len(known)),
+        notes=[*_notes(instrument, len(stretches) - len(known)), *others],
     )
 
 
@@ -151,9 +160,15 @@ def _notes(instrument: Instrument, lost: int) -> list[str]:
 
 
 def _check_range(seconds: float, trials: int, idle_seconds: float) -> None:
-    if seconds <= 0 or trials < 2 or idle_seconds < 0:
+    counted = isinstance(trials, numbers.Integral) and not isinstance(trials, bool) and trials >= 2
+    if not (counted and _is_time(seconds) and _is_time(idle_seconds) and seconds > 0):
         raise OptionError(
             "These trials cannot be measured.",
-            f"{trials} trials of {seconds} s, after {idle_seconds} s of idling.",
+            f"{trials!r} trials of {seconds!r} s, after {idle_seconds!r} s of idling.",
             "Use at least two trials of more than no time.",
         )
+
+
+def _is_time(seconds: object) -> bool:
+    real = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool)
+    return real and math.isfinite(seconds) and seconds >= 0  # type: ignore[arg-type, operator]

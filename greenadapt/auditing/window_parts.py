@@ -106,12 +106,13 @@ class PartWindow:
             return Reading(why_not=_too_short(moved, end - start))
         first = max(0, sum(tick.earliest < start for tick in ticks) - _NEAR)
         last = max(0, sum(tick.earliest < end for tick in ticks) - _NEAR)
-        began = standing(ticks[first:], start)
-        ended = standing(ticks[last:], end, padding_watts(ticks[last:], end), self._at_end)
+        limit = getattr(self._meter, "limit_watts", None)
+        began = standing(ticks[first:], start, limit_watts=limit)
+        ended = standing(ticks[last:], end, padding_watts(ticks[last:], end), self._at_end, limit)
         if began is None or ended is None:
             missing = "before the block" if began is None else "after the block"
             return Reading(why_not=f"The counter did not move {missing} within {self._patience:.2g} s.")
-        return Reading(max(0.0, ended[0] - began[0]), ended[1] + began[1])
+        return self._more_than_nothing(Reading(ended[0] - began[0], ended[1] + began[1]), end - start)
 
     def _difference(self, seconds: float) -> Reading:
         if self._before is None or self._at_end is None:
@@ -124,7 +125,13 @@ class PartWindow:
             return Reading(why_not=f"The counter went backwards, from {self._before} J to {self._at_end} J.")
         # An estimate follows from time alone: there is no truth that it could be bounded against.
         bounded = info.kind == "measured" and period > 0
-        return Reading(joules, 2 * period * joules / seconds if bounded else None)
+        bound = 2 * period * joules / seconds if bounded else None
+        return self._more_than_nothing(Reading(joules, bound), seconds)
+
+    def _more_than_nothing(self, reading: Reading, seconds: float) -> Reading:
+        if self._meter.info.kind != "measured" or (reading.joules or 0.0) > 0:
+            return reading
+        return Reading(why_not=f"The counter did not move in the {seconds:.3f} s of the block.")
 
     def _read(self) -> float | None:
         try:

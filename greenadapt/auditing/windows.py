@@ -12,8 +12,8 @@ so that the block begins right after a tick: half a second for a counter of 100 
 500 ms. Leaving waits for the second tick after the end: one to two periods. What the counter did in between
 costs the block nothing but ten looks a second.
 
-A board has one counter. Windows may nest; where windows of several threads overlap on one board, each counts
-what the others' code took, and says so.
+A board has one counter. Windows may nest, and the outer one says how long the inner ones waited; where
+windows of several threads overlap on one board, each counts what the others' code took, and says so.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from types import TracebackType
 
 from greenadapt.auditing.following import recorders_of
 from greenadapt.auditing.instruments import Instrument, open_instrument, sentence
+from greenadapt.auditing.neighbours import others_note, others_on
 from greenadapt.auditing.window_parts import PartWindow, Reading
 from greenadapt.errors import GreenadaptError
 from greenadapt.machine import resolve_device
 from greenadapt.profile import Kind
 
 _SHARED = "Windows of several threads overlap on one counter: each counts what the others' code took."
+
+_LEAST_WAIT_SECONDS = 0.001
 
 
 class Window:
@@ -39,14 +42,19 @@ class Window:
     On a CUDA device the block's work is waited for, as far as it was given to torch; what another library
     has only queued must be waited for in the block.
 
+    Windows may nest. What the inner ones wait for the counter, before and after their blocks, is time and
+    energy of the outer one, which says in `notes` how long that was; windows of other threads do not count.
+
     Args:
-        meter: A meter's name, "nvml:0" for a board of one's choice, "auto" or "none".
+        meter: A meter's name, "nvml:0" for a board of one's choice, "auto" or "none"; None is no name.
         device: The torch device whose energy counts; "cuda" for all boards that CUDA may see; "auto" for
             these, or the processor where there are none.
 
     Attributes:
         joules: Energy of the block; None where it is unknown. Of several boards, the sum: never a part of it.
-        bound: How far the counter's truth may lie from it, in joules; None where that is unknown. The
+        bound: How far the counter's truth may lie from it, in joules; None where that is unknown. It takes
+            for granted that the power near an edge is at most ten times the greatest mean between the
+            counter's movements around it, or 1.2 times the board's power limit, if that is more. The
             sensor's own error, `systematic_fraction` of the joules, comes on top.
         boards: Joules of each board by UUID.
         seconds: How long the block took.
@@ -76,14 +84,17 @@ class Window:
         self._wanted = (meter, device)
         self._instrument = Instrument(None, "cpu")
         self._parts: list[PartWindow] = []
+        self._others: list[int | None] = []
+        self._waited = 0.0
 
     def __enter__(self) -> Window:
         """Opens the meter and waits for a movement of its counter.
 
         Raises:
-            OptionError: No such device or meter.
+            OptionError: No such device or meter, or the meter is no name.
             MeasurementError: The meter that was asked for cannot be used.
         """
+        entered = time.perf_counter()
         name, device = self._wanted
         self._instrument = open_instrument(name, _device(device))
         self.why_not = self._instrument.why_not
@@ -95,6 +106,7 @@ class Window:
         _open.add(self, self._counters())
         try:
             parts = self._instrument.parts
+            self._others.append(others_on(self._uuids()))
             self._instrument.synchronize()
             self._parts = [PartWindow(*pair) for pair in zip(parts, recorders_of(parts), strict=True)]
             for part in self._parts:
@@ -105,20 +117,26 @@ class Window:
             self._close()
             raise
         self.started = time.perf_counter()
+        _open.waited(self, self.started - entered)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Reads the meter and closes it; never raises."""
+        """Reads the meter and closes it; raises nothing but an interrupt of the user's, such as Ctrl-C."""
+        left = time.perf_counter()
         try:
             self._leave()
         except Exception as failure:  # a plugin's meter may raise anything, and the block is the user's
             self._unknown(_words(failure))
-        try:
-            self._close()
-        except Exception as failure:
-            self.notes.append(f"The meter could not be closed: {_words(failure)}")
+        except BaseException as interrupt:
+            self._unknown(f"Leaving the window was interrupted ({type(interrupt).__name__}).")
+            raise
+        finally:
+            if self.seconds is None:
+                self.seconds = left - (self.started if self.started is not None else left)
+            _open.waited(self, time.perf_counter() - left)
+            self._close_noting()
 
     def __str__(self) -> str:
         if self.seconds is None:
@@ -142,6 +160,9 @@ class Window:
         self.seconds = end - start
         self._note_shared()
         readings = [part.settle(start, end) for part in self._parts]
+        if all(reading.joules is not None for reading in readings):
+            self._others.append(others_on(self._uuids()))
+        self.notes += others_note(self._others)
         if failed is not None:
             self._unknown(failed)
         elif readings:
@@ -171,13 +192,27 @@ class Window:
         _open.remove(self)
         if self.shared:
             self.notes.append(_SHARED)
+        if self._waited >= _LEAST_WAIT_SECONDS:
+            self.notes.append(f"It includes {self._waited:.2g} s that inner windows waited for the counter.")
+
+    def _close_noting(self) -> None:
+        try:
+            self._close()
+        except Exception as failure:
+            self.notes.append(f"The meter could not be closed: {_words(failure)}")
 
     def _close(self) -> None:
         _open.remove(self)
-        for part in self._parts:
-            with suppress(GreenadaptError):
-                part.end()
-        self._instrument.close()
+        try:
+            for part in self._parts:
+                with suppress(GreenadaptError):
+                    part.end()
+        finally:
+            self._instrument.close()
+
+    def _uuids(self) -> list[str]:
+        infos = [part.info for part in self._instrument.parts]
+        return [info.board for info in infos if info.board is not None]
 
     def _counters(self) -> list[str]:
         infos = [part.info for part in self._instrument.parts]
@@ -198,6 +233,14 @@ class _Open:
                 if thread != mine and not set(theirs).isdisjoint(counters):
                     other.shared = window.shared = True
             self._windows[id(window)] = (window, mine, counters)
+
+    def waited(self, window: Window, seconds: float) -> None:
+        """Tells the windows around this one, in its thread, how long it waited."""
+        with self._lock:
+            mine = threading.get_ident()
+            for other, thread, _ in self._windows.values():
+                if other is not window and thread == mine and other.started is not None:
+                    other._waited += seconds
 
     def remove(self, window: Window) -> None:
         with self._lock:

@@ -8,7 +8,8 @@
                moment
 
 The estimate assumes an even power between the moment and the tick that is outside the window; the caller says
-which power. The bound takes the worst.
+which power. The bound takes the worst that a power may do of at most `PEAK_RATIO` times the greatest mean
+between the ticks around the moment, or `LIMIT_RATIO` times the board's power limit, if that is more.
 """
 
 from __future__ import annotations
@@ -20,10 +21,16 @@ from greenadapt.meters.ticks import Tick
 
 PEAK_RATIO = 10.0
 """What power may be at most, as a multiple of the greatest mean between ticks around the moment."""
+LIMIT_RATIO = 1.2
+"""What power may be at most for a moment, as a multiple of the limit that the board enforces on average."""
 
 
 def standing(
-    ticks: Sequence[Tick], moment: float, watts: float | None = None, least: float | None = None
+    ticks: Sequence[Tick],
+    moment: float,
+    watts: float | None = None,
+    least: float | None = None,
+    limit_watts: float | None = None,
 ) -> tuple[float, float] | None:
     """What a counter that moved evenly would show at a moment, and the bound on it, both in joules.
 
@@ -32,6 +39,7 @@ def standing(
         moment: On the ticks' clock.
         watts: Power from this moment to the next tick, where it is known; else what the ticks around give.
         least: What the counter was seen to show at the moment or shortly before it.
+        limit_watts: The power limit that the board enforces, where it tells.
 
     Returns:
         Joules and bound; None if there is no tick after the moment, or nothing known before it.
@@ -42,7 +50,7 @@ def standing(
     if after is None or not known:
         return None
     near = [*before[-2:], after, *[tick for tick in ticks if tick.earliest > after.earliest][:1]]
-    peak = PEAK_RATIO * _greatest_watts(near)
+    peak = max(PEAK_RATIO * _greatest_watts(near), LIMIT_RATIO * (limit_watts or 0.0))
     lower = max([*known, *(t.joules - peak * (t.latest - moment) for t in near if t.latest > moment)])
     upper = min([after.joules, *(tick.joules + peak * (moment - tick.earliest) for tick in before)])
     if watts is None:

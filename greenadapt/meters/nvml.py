@@ -20,16 +20,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from greenadapt.boards import boards_of, mig_note, open_uuid, start_nvml
-from greenadapt.boards.library import failures
+from greenadapt.boards.library import ask, failures
 from greenadapt.errors import MeasurementError
 from greenadapt.interfaces import Meter, MeterInfo
 from greenadapt.meters.clocks import REAL, Clock
 from greenadapt.meters.integrated import IntegratedMeter
 from greenadapt.meters.periods import enough, period_of
 from greenadapt.meters.recorders import check_rises, watch
-from greenadapt.units import joules_from_millijoules
+from greenadapt.units import joules_from_millijoules, watts_from_milliwatts
 
 SENSOR_FRACTION = 0.05
+_PATIENCE_SECONDS = 5.0
 _LONGEST_SEARCH_SECONDS = 2.1
 """Four movements of the slowest counter that is known (500 ms)."""
 
@@ -40,6 +41,10 @@ class NvmlMeter:
     Args:
         uuid: The board's, with its prefix.
         clock: The clock on which the counter's period is found.
+
+    Attributes:
+        limit_watts: The power limit that the board enforced when it was opened; None where NVML does not
+            tell.
 
     Raises:
         MeasurementError: There is no driver, no such board, or its counter cannot be read.
@@ -61,6 +66,8 @@ class NvmlMeter:
                 note=mig_note(uuid),
                 board=uuid,
             )
+            limit = ask(self._library, self._library.nvmlDeviceGetEnforcedPowerLimit, self._board)
+            self.limit_watts = watts_from_milliwatts(limit) if limit else None
             self._last = self.read()
             self.find_period(_LONGEST_SEARCH_SECONDS)
         except BaseException:
@@ -117,9 +124,12 @@ class NvmlMeter:
         return found
 
     def close(self) -> None:
-        """Lets go of NVML."""
-        with self._reading:
-            library, self._library = self._library, None
+        """Lets go of NVML; where a reading hangs in the driver, it is left to itself after five seconds."""
+        free = self._reading.acquire(timeout=_PATIENCE_SECONDS)
+        library, self._library = self._library, None
+        if not free:
+            return  # shutting down under a call that runs would hang, or worse
+        self._reading.release()
         if library is not None:
             library.nvmlShutdown()
 

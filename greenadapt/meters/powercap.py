@@ -30,6 +30,7 @@ HIGHEST_WATTS = 1000.0
 _ROADS = ("intel-rapl:*", "intel-rapl-mmio:*")
 _PART = re.compile(r"(package-\d+)-die-\d+")
 _LOOKS, _PAUSE_SECONDS = 3, 0.005
+_SLACK_SECONDS = 0.1
 
 
 @dataclass
@@ -73,8 +74,9 @@ class Domain:
             now: Seconds on a clock that is the same for all readings.
 
         Raises:
-            MeasurementError: It went backwards and nobody knows from where, or it may have gone round more
-                than once. The next reading goes on from there.
+            MeasurementError: It went backwards and nobody knows from where, it moved by more than a
+                processor can have used since the last reading (it was set back), or it may have gone round
+                more than once. The next reading goes on from there.
         """
         count = self.look()
         before, self._last = self._last, (now, count)
@@ -82,7 +84,9 @@ class Domain:
             return self._past_microjoules + count
         gap, stood = now - before[0], before[1]
         if count < stood:
-            self._past_microjoules += self._round_from(stood, count)
+            self._past_microjoules += self._round_from(stood, count, gap)
+        elif count - stood > self._most_microjoules(gap):
+            raise self._moved_too_far(stood, count, gap)
         if gap > self.round_seconds:
             raise MeasurementError(
                 f"The processor's counter {self.name} may have gone round unseen.",
@@ -91,9 +95,12 @@ class Domain:
             )
         return self._past_microjoules + count
 
-    def _round_from(self, stood: int, count: int) -> int:
+    def _round_from(self, stood: int, count: int, gap: float) -> int:
         if self.range_microjoules is not None and stood <= self.range_microjoules:
-            return self.range_microjoules
+            if self.range_microjoules - stood + count <= self._most_microjoules(gap):
+                return self.range_microjoules
+            self._past_microjoules += stood
+            raise self._moved_too_far(stood, count, gap)
         self._past_microjoules += stood
         raise MeasurementError(
             f"The processor's counter {self.name} started again.",
@@ -101,11 +108,42 @@ class Domain:
             "Measure again.",
         )
 
+    def _most_microjoules(self, gap: float) -> float:
+        """More than can have been used between two readings; limits that are set too low do not count."""
+        return 1e6 * max(HIGHEST_WATTS, self._highest_watts()) * (gap + _SLACK_SECONDS)
+
+    def _moved_too_far(self, stood: int, count: int, gap: float) -> MeasurementError:
+        return MeasurementError(
+            f"The processor's counter {self.name} was set back or jumped.",
+            f"It went from {stood} to {count} microjoules in {gap:.3f} s: no processor uses that much.",
+            "Measure again; suspending the machine or its virtual machine sets counters back.",
+        )
+
     def _highest_watts(self) -> float:
         limits = [_number(path) for path in self.folder.glob("constraint_*_power_limit_uw")]
         known = [watts_from_microwatts(limit) for limit in limits if limit]
         # A limit holds on average; for a second or so a package may draw more.
         return 2 * max(known) if known else HIGHEST_WATTS
+
+
+def standing_still(domains: Sequence[Domain], seconds: float) -> list[Domain]:
+    """Those of the counters that do not move; they count nothing.
+
+    Args:
+        domains: The counters.
+        seconds: How long to look at most; it ends as soon as all have moved.
+
+    Raises:
+        OSError: One of them cannot be read.
+        ValueError: What one of them shows is no number.
+    """
+    first = [domain.look() for domain in domains]
+    end = time.perf_counter() + seconds
+    still = list(zip(domains, first, strict=True))
+    while still and time.perf_counter() < end:
+        time.sleep(_PAUSE_SECONDS)
+        still = [(domain, stood) for domain, stood in still if domain.look() == stood]
+    return [domain for domain, _ in still]
 
 
 def find_domains(powercap: Path = POWERCAP) -> list[Domain]:

@@ -17,12 +17,15 @@ from pathlib import Path
 from greenadapt.errors import MeasurementError
 from greenadapt.interfaces import Meter, MeterInfo
 from greenadapt.meters.clocks import REAL, Clock
-from greenadapt.meters.powercap import POWERCAP, Domain, find_domains
+from greenadapt.meters.powercap import POWERCAP, Domain, find_domains, standing_still
 from greenadapt.units import joules_from_microjoules
 
 _UPDATE_SECONDS = 0.001
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 60.0
 _READINGS_PER_ROUND = 4
+_LOOK_SECONDS = 0.25
+"""A counter that did not move for so many of its updates does not count."""
+_PATIENCE_SECONDS = 5.0
 _RULE = 'SUBSYSTEM=="powercap", KERNEL=="intel-rapl*:*", RUN+="/bin/chmod a+r %S%p/energy_uj"'
 _RULE_FILE = "/etc/udev/rules.d/70-energy-counters.rules"
 
@@ -67,17 +70,23 @@ class RaplMeter:
     Args:
         powercap: Where Linux shows them.
         clock: Tells how long a counter was not read.
+        look_seconds: How long to wait at most until each counter has moved; 0 takes them as they are.
 
     Raises:
-        MeasurementError: There are none, or this user may not read them.
+        MeasurementError: There are none, this user may not read them, or one of them stands still; memory
+            that stands still is named in `info.note` and not in `info.scope`.
     """
 
-    def __init__(self, powercap: Path = POWERCAP, clock: Clock = REAL) -> None:
+    def __init__(
+        self, powercap: Path = POWERCAP, clock: Clock = REAL, look_seconds: float = _LOOK_SECONDS
+    ) -> None:
         reason = _why_not(powercap)
         if reason is not None:
             raise MeasurementError("The processor's energy counters cannot be read.", *reason)
         self._clock = clock
-        self._domains: list[Domain] | None = find_domains(powercap)
+        found = find_domains(powercap)
+        still = _standing_still(found, look_seconds)
+        self._domains: list[Domain] | None = [domain for domain in found if domain not in still]
         self._lock = threading.Lock()
         self._unseen: MeasurementError | None = None
         self.info = MeterInfo(
@@ -85,7 +94,7 @@ class RaplMeter:
             "measured",
             _scope(self._domains),
             _UPDATE_SECONDS,
-            note=f"counters: {_listed(self._domains)}",
+            note=f"counters: {_listed(self._domains)}{f'; not moving: {_listed(still)}' if still else ''}",
         )
         self.read()
         self._closed = threading.Event()
@@ -110,7 +119,7 @@ class RaplMeter:
     def close(self) -> None:
         """Forgets the counters."""
         self._closed.set()
-        self._keeper.join()
+        self._keeper.join(_PATIENCE_SECONDS)
         self._domains = None
 
     def _sum(self) -> float:
@@ -139,6 +148,30 @@ class RaplMeter:
 def _pause(domains: Sequence[Domain]) -> float:
     shortest = min(domain.round_seconds for domain in domains)
     return min(_LONGEST_PAUSE_SECONDS, max(_SHORTEST_PAUSE_SECONDS, shortest / _READINGS_PER_ROUND))
+
+
+def _standing_still(domains: Sequence[Domain], seconds: float) -> list[Domain]:
+    """Memory whose counters do not move.
+
+    Raises:
+        MeasurementError: Another counter does not move, so that what it should count would be missing.
+    """
+    if seconds <= 0:
+        return []
+    try:
+        still = standing_still(domains, seconds)
+    except (OSError, ValueError) as error:
+        raise MeasurementError(
+            "The processor's energy counters cannot be read.", f"The system says: {error}.", "Try again."
+        ) from error
+    frozen = [domain for domain in still if domain.name != "dram"]
+    if frozen:
+        raise MeasurementError(
+            "The processor's energy counters do not move.",
+            f"{_listed(frozen)} stood still for {seconds:.2f} s.",
+            "Some virtual machines show such counters; use --meter codecarbon, whose figure is an estimate.",
+        )
+    return still
 
 
 def _scope(domains: Sequence[Domain]) -> str:

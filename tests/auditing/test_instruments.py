@@ -41,6 +41,12 @@ def test_a_counter_that_moves_slowly_is_read_by_its_ticks():
     assert instrument.idle_watts(0.8) == pytest.approx(10, rel=0.1)
 
 
+def test_idle_power_of_a_slow_counter_is_looked_at_for_twenty_movements():
+    start = time.perf_counter()
+    assert Instrument(ten_watts(0.1), "cpu").idle_watts(0.1) == pytest.approx(10, rel=0.02)
+    assert time.perf_counter() - start >= 2
+
+
 def test_too_short_for_a_slow_counter_is_unknown_not_zero():
     found = Instrument(ten_watts(0.2), "cpu").stretch(nap, 0.1)
     assert found.joules is None

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from typing import ClassVar
 
 import pytest
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class Working(nn.Module):
     """A classifier that works its board at a power of its own, for 5 ms a call."""
 
     num_classes = 10
-    pretrained_cfg = {"input_size": (3, 32, 32)}
+    pretrained_cfg: ClassVar = {"input_size": (3, 32, 32)}
 
     def __init__(self, board, watts: float) -> None:
         super().__init__()

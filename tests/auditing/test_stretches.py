@@ -50,10 +50,74 @@ def test_measure_of_a_slow_counter_needs_time(recording):
     assert "Too short" in (found.why_not or "")
 
 
-@pytest.mark.parametrize(("seconds", "trials"), [(0, 5), (1, 1)])
+@pytest.mark.parametrize(
+    ("seconds", "trials"),
+    [(0, 5), (1, 1), (float("nan"), 2), (float("inf"), 2), (-1, 2), (True, 2), ("1", 2), (1, True), (1, 2.5)],
+)
 def test_measure_refuses_what_is_no_trial(seconds, trials):
     with pytest.raises(OptionError):
         measure(lambda: None, seconds=seconds, trials=trials)
+
+
+@pytest.mark.parametrize("idle", [float("nan"), float("inf"), -0.1, True])
+def test_measure_refuses_what_is_no_time_to_idle(idle):
+    with pytest.raises(OptionError):
+        measure(lambda: None, seconds=0.01, trials=2, idle_seconds=idle, meter="none", device="cpu")
+
+
+@pytest.mark.parametrize("meter", [7, None, True])
+def test_a_meter_that_is_no_name_is_refused(meter):
+    for use in (lambda: measure(lambda: None, meter=meter, device="cpu"), window(meter, "cpu").__enter__):
+        with pytest.raises(OptionError, match="not a meter's name") as error:
+            use()
+        assert all(name in error.value.todo for name in ("auto", "none", "nvml", "rapl"))
+
+
+@pytest.mark.parametrize("step_seconds", [0.001, 0.03])
+def test_a_counter_that_stands_still_is_unknown_and_never_zero(recording, step_seconds):
+    recording(step_seconds, watts=0.0)
+    found = measure(lambda: time.sleep(0.01), seconds=0.3, trials=2, meter="replay", device="cpu")
+    assert (found.joules_per_call, [trial.joules for trial in found.trials]) == (None, [None, None])
+    assert found.why_not
+    with window(meter="replay", device="cpu") as w:
+        time.sleep(0.3)
+    assert (w.joules, w.bound, w.kind) == (None, None, None)
+    assert w.why_not
+    assert "None" not in f"{found} {w}"
+
+
+def test_power_of_nothing_is_no_energy(simulator):
+    """A board without a counter whose power reads 0."""
+    simulator.board(0).configure(counter=False, window_seconds=0.02, duty_seconds=0.01)
+    simulator.board(0).power(0)
+    time.sleep(0.2)
+    with window(meter="nvml:0", device="cpu") as w:
+        time.sleep(0.2)
+    assert w.joules is None
+    assert "did not move" in (w.why_not or "")
+
+
+def test_other_processes_on_the_board_are_told(simulator):
+    board = simulator.board(0)
+    board.configure(update_seconds=0.02)
+    board.processes([4_000_000, 4_000_001])
+    found = measure(lambda: time.sleep(0.01), seconds=0.2, trials=2, meter="nvml:0", device="cpu")
+    with window(meter="nvml:0", device="cpu") as w:
+        time.sleep(0.2)
+    board.processes([])
+    with window(meter="nvml:0", device="cpu") as late:
+        time.sleep(0.2)
+        board.processes([4_000_000])
+    for notes, count in (
+        (found.notes, "2 other processes"),
+        (w.notes, "2 other"),
+        (late.notes, "1 other pr"),
+    ):
+        assert [note for note in notes if note.startswith(count)]
+    board.processes([])
+    with window(meter="nvml:0", device="cpu") as alone:
+        time.sleep(0.2)
+    assert not [note for note in alone.notes if "other" in note]
 
 
 def test_window_of_a_fast_counter(recording):

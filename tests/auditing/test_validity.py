@@ -9,7 +9,6 @@ from greenadapt.boards import MIG_NOTE, BoardReport
 from greenadapt.interfaces import MeterInfo
 from greenadapt.profile import Agreement, Plan, Trial
 
-
 ONE, OTHER = "GPU-11111111-0000-4000-8000-000000000000", "GPU-22222222-0000-4000-8000-000000000000"
 QUIET = BoardReport(ONE, looks=100, seconds=50.0, other_processes=0, power_limits=(300.0,), counter_resets=0)
 

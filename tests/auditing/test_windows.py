@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 
+import pynvml
 import pytest
 
 from greenadapt import window
@@ -153,6 +154,54 @@ def test_windows_nest_without_being_shared(simulator):
         assert abs(w.joules - board.joules(w.started, w.started + w.seconds)) <= w.bound
         assert not w.shared
     assert outer.joules > inner.joules
+    (note,) = [note for note in outer.notes if "inner windows waited" in note]
+    waited = float(note.split()[2])
+    assert waited == pytest.approx(outer.seconds - inner.seconds - 0.1, abs=0.1)
+    assert not [note for note in inner.notes if "waited" in note]
+
+
+def test_windows_of_other_threads_are_not_inner_ones(simulator):
+    simulator.board(0).configure(update_seconds=0.02)
+    with window(meter="nvml:0", device="cpu") as w:
+        thread, _ = in_another_thread("nvml:0", 0.1)
+        thread.join()
+    assert not [note for note in w.notes if "waited" in note]
+
+
+def test_an_interrupt_while_leaving_passes_and_leaves_nothing_running(simulator):
+    simulator.board(0).configure(update_seconds=0.5)
+    with pytest.raises(KeyboardInterrupt), window(meter="nvml:0", device="cpu") as w:  # noqa: PT012
+        time.sleep(1.8)
+        w._parts[0].settle = interrupted
+    assert (w.joules, w.bound, w.kind) == (None, None, None)
+    assert "interrupted (KeyboardInterrupt)" in w.why_not
+    assert w.seconds >= 1.8
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("greenadapt")]
+    assert w._instrument.meter._library is None
+
+
+def interrupted(start: float, end: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_driver_that_hangs_does_not_hang_the_program(simulator, monkeypatch):
+    for module in ("recorders", "nvml"):
+        monkeypatch.setattr(f"greenadapt.meters.{module}._PATIENCE_SECONDS", 0.2)
+    board = simulator.board(0)
+    board.configure(update_seconds=0.05)
+    with window(meter="nvml:0", device="cpu") as w:
+        time.sleep(0.3)
+        board.configure(latency_seconds=4)
+        time.sleep(0.3)
+        start = time.perf_counter()
+    assert time.perf_counter() - start < 3
+    assert w.joules is None
+    assert "does not answer" in w.why_not
+    for thread in threading.enumerate():
+        if thread.name == "greenadapt-ticks":
+            thread.join()
+    pynvml.nvmlShutdown()
 
 
 def in_another_thread(meter: str, seconds: float) -> tuple[threading.Thread, list]:

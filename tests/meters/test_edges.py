@@ -34,6 +34,18 @@ def test_the_estimate_never_leaves_what_the_ticks_allow():
     assert joules <= 40
 
 
+def test_the_boards_limit_widens_the_bound_where_the_mean_is_small():
+    """Idle at 15 W with a spike of 450 W for 2 ms right before and right after the edge."""
+    idle = [Tick(k * 0.1, 1.5 * k) for k in range(5)]
+    inside, outside = 1.5 * 2 + 0.087, 1.5 * 3
+    spiked = [*idle[:3], Tick(0.3, outside + 0.87), Tick(0.4, outside + 2.37)]
+    truth = inside + 0.87
+    _, narrow = standing(idle, 0.202)
+    assert standing(idle, 0.202, limit_watts=450.0)[1] > 2 * narrow
+    joules, bound = standing(spiked, 0.202, watts=15.0, limit_watts=450.0)
+    assert abs(joules - truth) <= bound
+
+
 def test_doubt_about_a_tick_widens_the_bound():
     blurred = [*EVEN[:2], Tick(0.2, 20.0, 0.005), *EVEN[3:]]
     assert standing(blurred, 0.202)[1] > standing(EVEN, 0.202)[1]

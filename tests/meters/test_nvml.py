@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 import torch
@@ -167,6 +168,51 @@ def test_an_integrated_meter_keeps_the_contract(simulator):
     check_meter(
         factory.open("0"), break_it=lambda: simulator.board(0).fail("nvmlDeviceGetPowerUsage", "UNKNOWN")
     )
+
+
+def test_a_gap_between_power_readings_is_an_error_once(simulator):
+    simulator.board(0).configure(counter=False)
+    with closing(factory.open("0")) as meter:
+        # Holding its lock is what a process that is stopped does to its readings.
+        with meter._reading:
+            time.sleep(0.7)
+        with pytest.raises(MeasurementError, match="not read all the time"):
+            meter.read()
+        assert meter.read() >= 0
+
+
+def test_a_forked_child_cannot_read_integrated_power(simulator, monkeypatch):
+    simulator.board(0).configure(counter=False)
+    with closing(factory.open("0")) as meter:
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        with pytest.raises(MeasurementError, match="not read in this process"):
+            meter.read()
+        monkeypatch.undo()
+        assert meter.read() >= 0
+
+
+def test_closing_does_not_wait_for_a_reading_that_hangs(simulator, monkeypatch):
+    monkeypatch.setattr("greenadapt.meters.nvml._PATIENCE_SECONDS", 0.2)
+    meter, board = factory.open("0"), simulator.board(0)
+    board.configure(latency_seconds=3)
+    reader = threading.Thread(target=meter.read)
+    reader.start()
+    time.sleep(0.3)
+    start = time.perf_counter()
+    meter.close()
+    assert time.perf_counter() - start < 2
+    assert reader.is_alive()
+    with pytest.raises(MeasurementError, match="closed"):
+        meter.read()
+    reader.join()
+    library = start_nvml()
+    for _ in range(2):  # its own, and that of the meter, which was abandoned
+        library.nvmlShutdown()
+
+
+def test_a_board_tells_its_limit(simulator):
+    with closing(factory.open("0")) as meter:
+        assert meter.limit_watts == 700.0
 
 
 @pytest.mark.gpu

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,26 @@ class Clock:
 def opened() -> Iterator[Callable[..., RaplMeter]]:
     """Opens meters, and closes them when the test is over."""
     with ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(closing(RaplMeter(*arguments)))
+        yield lambda *arguments: stack.enter_context(closing(RaplMeter(*arguments, look_seconds=0)))
+
+
+@contextmanager
+def moving(*folders: Path) -> Iterator[None]:
+    """Lets counters rise while the block runs."""
+    ended = threading.Event()
+
+    def move() -> None:
+        while not ended.wait(0.002):
+            for folder in folders:
+                count(folder, int((folder / "energy_uj").read_text()) + 1000)
+
+    thread = threading.Thread(target=move)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.fixture
@@ -317,6 +336,33 @@ def test_a_board_is_not_its_business(laptop):
 def test_it_works_where_it_can(laptop):
     factory = RaplFactory(laptop)
     assert factory.why_not("cpu") is None
-    meter = factory.open("cpu")
-    assert meter.info.name == "rapl"
-    meter.close()
+    with moving(laptop / "intel-rapl:0", laptop / "intel-rapl:0:1"), closing(factory.open("cpu")) as meter:
+        assert (meter.info.name, meter.info.scope) == ("rapl", "cpu package and memory")
+
+
+def test_counters_that_stand_still_cannot_be_opened(laptop):
+    with pytest.raises(MeasurementError, match="do not move") as error:
+        RaplFactory(laptop).open("cpu")
+    assert "package-0 stood still" in error.value.seen
+
+
+def test_memory_that_stands_still_is_told_and_not_counted(laptop):
+    with moving(laptop / "intel-rapl:0"), closing(RaplFactory(laptop).open("cpu")) as meter:
+        assert meter.info.scope == "cpu package"
+        assert "not moving: dram" in (meter.info.note or "")
+
+
+@pytest.mark.parametrize(("stands", "then"), [(12_345_678, 5), (5, 262_000_000_000)])
+def test_what_no_processor_can_have_used_is_no_energy(tmp_path, opened, stands, then):
+    """A counter that is set back is not one that went round, and a jump is no load."""
+    folder = domain(tmp_path, "intel-rapl:0", "package-0", stands)
+    clock = Clock()
+    meter = opened(tmp_path, clock)
+    meter.read()
+    clock.sleep(0.05)
+    count(folder, then)
+    with pytest.raises(MeasurementError, match="set back or jumped"):
+        meter.read()
+    start = meter.read()
+    count(folder, then + 2_000_000)
+    assert meter.read() - start == pytest.approx(2.0)
