@@ -82,6 +82,8 @@ def _burst(
     after, tail = _tail(chance)
     with greenadapt.window(meter=f"nvml:{board.index}", device="cpu") as window:
         start = time.perf_counter()
+        # The window begins right after a tick; the burst, and Zeus, at any phase of the counter.
+        time.sleep(chance.uniform(0, period))
         with with_zeus(zeus) as by_zeus:
             board.trace([*burst, *((length + seconds, watts) for seconds, watts in tail)])
             time.sleep(length)
