@@ -29,12 +29,12 @@ plan_options = packed(
     click.option(
         "--trials",
         type=click.IntRange(min=2),
-        help="Counted trials per model in the pilot.  [default: 10; quick: 4]",
+        help="Counted trials per model in the pilot.  [default: 10; quick: 6]",
     ),
     click.option(
         "--trial-seconds",
         type=click.FloatRange(min=0, min_open=True),
-        help="Length of each trial.  [default: 5; quick: 1]",
+        help="Length of each trial.  [default: 5; quick: 0.5]",
     ),
     click.option(
         "--target-fraction",

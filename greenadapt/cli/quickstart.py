@@ -39,7 +39,7 @@ def quickstart(out: Path, full: bool, shelf: str | None, as_json: bool) -> None:
     """Compare the embedded networks, with a page: one minute.
 
     Audits a trained network, its two retrofits and two plain smaller networks, and compares them.
-    Everything it needs ships with the package. A quick plan: 4 trials of 1 s a network.
+    Everything it needs ships with the package. A quick plan: 6 trials of half a second a network.
     """
     from greenadapt import models
     from greenadapt.embedded import DATA, MODELS, SOURCE

@@ -50,10 +50,10 @@ class Plan(Part):
 
     @classmethod
     def quick_look(cls, **changes: Any) -> Plan:
-        """A plan for a first look: 4 trials of a second each, no second stage. Its intervals are wide."""
+        """A plan for a first look: 6 trials of half a second each, no second stage. Its intervals are wide."""
         settings: dict[str, Any] = {
-            "trials": 4,
-            "trial_seconds": 1.0,
+            "trials": 6,
+            "trial_seconds": 0.5,
             "warmup_seconds": 2.0,
             "idle_seconds": 1.0,
             "target_fraction": None,
