@@ -50,7 +50,7 @@ class Plan(Part):
 
     @classmethod
     def quick_look(cls, **changes: Any) -> Plan:
-        """A plan for a first look: 6 trials of half a second each, no second stage. Its intervals are wide."""
+        """A plan for a first look: 6 trials of half a second, no second stage. Its intervals are wide."""
         settings: dict[str, Any] = {
             "trials": 6,
             "trial_seconds": 0.5,
