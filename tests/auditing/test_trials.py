@@ -177,7 +177,7 @@ def test_the_budget_ends_the_trials_but_not_the_pilot():
         (Plan(), 0.1, 5.0),
         (Plan(), 0.5, 25.0),
         (Plan(), None, 5.0),
-        (Plan.quick_look(), 0.02, 1.0),
+        (Plan.quick_look(), 0.02, 0.5),
         (Plan.quick_look(), 0.5, 5.0),
     ],
 )
