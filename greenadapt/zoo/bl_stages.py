@@ -12,9 +12,11 @@ weights are those of the published networks.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from timm.layers import register_notrace_function  # type: ignore[attr-defined]
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from greenadapt.errors import OptionError
 
@@ -104,8 +106,30 @@ def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Seq
 
 
 def _merged(big: Tensor, little: Tensor) -> Tensor:
-    # No question of shapes here: torch.fx could not trace it, and equal shapes come out as they went in.
-    return F.interpolate(big, size=little.shape[2:], mode="nearest") + little
+    """Upsampled big plus little, to the last bit the same on every way.
+
+    Where nobody needs the terms again, the sum takes the little branch's place in memory: of two tensors at
+    full resolution, the largest of their stage, none is made.
+    """
+    if not _may_overwrite(big, little):
+        return F.interpolate(big, size=little.shape[2:], mode="nearest") + little
+    batch, channels, height, width = big.shape
+    if little.shape[2:] != (2 * height, 2 * width):
+        return little.add_(F.interpolate(big, size=little.shape[2:], mode="nearest"))
+    squares = little.view(batch, channels, height, 2, width, 2)
+    squares.add_(big.view(batch, channels, height, 1, width, 1))
+    return little
+
+
+def _may_overwrite(big: Tensor, little: Tensor) -> bool:
+    # What traces a graph gets no question of shapes, and fuses the sum by itself.
+    if isinstance(little, Proxy) or torch.compiler.is_compiling():
+        return False
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return False
+    if little.dtype != big.dtype:
+        return False
+    return not (torch.is_grad_enabled() and (big.requires_grad or little.requires_grad))
 
 
 @register_notrace_function  # type: ignore[untyped-decorator]

@@ -108,7 +108,7 @@ def test_options_out_of_range():
         greenadapt.wrap(model, "biglittle", beta=0)
     with pytest.raises(OptionError, match="Use one of: native, paper"):
         greenadapt.wrap(model, "biglittle", depth="deep")
-    with pytest.raises(OptionError, match="Use one of: zero, l1, random"):
+    with pytest.raises(OptionError, match="Use one of: auto, zero, l1, random"):
         greenadapt.wrap(model, "biglittle", init="l2")
     deep = copy.deepcopy(greenadapt.wrap(model, "biglittle", beta=100))
     assert len(deep.layer1[0].little) == 1

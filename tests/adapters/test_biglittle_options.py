@@ -128,11 +128,21 @@ def test_l1_of_a_block_with_silent_channels_loses_nothing(reference):
 
 @pytest.mark.parametrize(
     ("reference", "why"),
-    [("resnest26d", "splits its channels"), ("nf_regnet_b0", "does not divide its 23 groups")],
+    [
+        ("resnest26d", "splits its channels"),
+        ("nf_regnet_b0", "does not divide its 23 groups"),
+        ("fbnetc_100", "not alike"),
+    ],
 )
-def test_l1_refuses_blocks_that_cannot_be_cut(reference, why):
+def test_l1_refuses_blocks_that_cannot_be_cut_and_auto_starts_them_shut(reference, why):
     with pytest.raises(OptionError, match=why):
-        greenadapt.wrap(awake(reference), "biglittle", init="l1")
+        on_meta(reference, init="l1")
+    assert on_meta(reference).greenadapt_config.init == "zero"
+
+
+@pytest.mark.parametrize("reference", ["resnet18d", "resnet50_gn", "cifar_resnet14", "mobilenetv2_050"])
+def test_auto_cuts_where_it_can(reference):
+    assert on_meta(reference).greenadapt_config.init == "l1"
 
 
 def test_random_opens_the_new_branches():

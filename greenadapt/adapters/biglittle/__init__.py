@@ -6,6 +6,8 @@
     branching.py  makes two branches and a fusion block of each stage
     thinning.py   cuts a copy of a block down to 1/alpha of its width
     selection.py  fills a thin block with the strongest channels of the base's
+    sketch.py     tries a conversion without weights, and counts what it saves
+    resolution.py refuses images too small for half resolution
     adapter.py    converts a network, every one of its weights inherited
     objective.py  re-estimates batch norms, then learns from labels and from the base
 

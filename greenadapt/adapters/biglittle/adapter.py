@@ -7,6 +7,8 @@ architecture.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -16,10 +18,17 @@ from greenadapt.adapters.biglittle.config import BigLittleConfig
 from greenadapt.adapters.biglittle.depths import use_paper_depth
 from greenadapt.adapters.biglittle.families import family_of
 from greenadapt.adapters.biglittle.objective import BigLittleObjective
+from greenadapt.adapters.biglittle.resolution import guard
+from greenadapt.adapters.biglittle.selection import UncuttableError
+from greenadapt.adapters.biglittle.sketch import Saving, tried
 from greenadapt.adapters.retrofit import Retrofit, become
-from greenadapt.errors import ModelError
+from greenadapt.adapters.side_by_side import SideBySide, side_by_side
+from greenadapt.errors import ModelError, OptionError
 from greenadapt.interfaces import Description
 from greenadapt.zoo.bl_stages import BigLittleStem
+
+_LITTLE = 0.25
+"""A conversion that saves less than this share of the multiply-accumulates says so."""
 
 
 class BigLittle(Retrofit):
@@ -30,6 +39,8 @@ class BigLittle(Retrofit):
     """Parameters of the base."""
     greenadapt_stages: tuple[Converted, ...]
     """What became of each stage that was converted."""
+    greenadapt_saving: Saving | None
+    """What that saves; None where it could not be counted."""
 
 
 class BigLittleAdapter:
@@ -43,7 +54,8 @@ class BigLittleAdapter:
 
         Raises:
             ModelError: The rule does not fit the network.
-            OptionError: alpha does not divide its widths, or depth or init do not fit it.
+            OptionError: alpha does not divide its widths, depth or init do not fit it, or it would cost more
+                than its base. The network is then as it was.
         """
         if isinstance(model, BigLittle):
             raise ModelError(
@@ -51,23 +63,17 @@ class BigLittleAdapter:
                 str(model.greenadapt_config),
                 "Wrap its base.",
             )
-        family = family_of(model)
-        check_widths(family, model, config)
         network: Any = model
-        first = next(model.parameters())
         parameters = sum(p.numel() for p in model.parameters())
-        if config.depth == "paper":
-            use_paper_depth(model)
-        stem = family.replace_stem(model, config.alpha)
-        if isinstance(stem, BigLittleStem) and config.init != "random":
-            stem.become_identity()
-        stages = convert(family, model, config)
-        model.to(first.device, first.dtype)
-        _tell_reductions(network, stages)
+        config, saving = _tried(model, config)
+        _check_cheaper(saving)
+        stages = _converted(model, config)
+        guard(model, [stage.name for stage in stages], () if saving is None else saving.reductions.values())
         become(model, BigLittle)
         network.greenadapt_config = config
         network.greenadapt_parameters = parameters
         network.greenadapt_stages = tuple(stages)
+        network.greenadapt_saving = saving
         return model
 
     def describe(self, model: nn.Module) -> Description:
@@ -87,12 +93,77 @@ class BigLittleAdapter:
             changes=changes,
             parameters_before=model.greenadapt_parameters,
             parameters_after=after,
-            notes=["a new architecture: its accuracy is lost until it is fine-tuned"],
+            notes=["a new architecture: its accuracy is lost until it is fine-tuned", *_saved(model)],
         )
+
+    def dry_run(self, base: nn.Module, model: nn.Module, batch_size: int) -> SideBySide:
+        """What both networks take on this device.
+
+        Args:
+            base: The network before it was converted.
+            model: The Big-Little network.
+            batch_size: Images at a time.
+        """
+        return side_by_side(base, model, batch_size)
 
     def objective(self, model: nn.Module, teacher: nn.Module | None, epochs: int) -> Any:
         """Re-estimated batch norms, then labels and the teacher's logits."""
         return BigLittleObjective(model, teacher)
+
+
+def _tried(model: nn.Module, config: BigLittleConfig) -> tuple[BigLittleConfig, Saving | None]:
+    """The options with a start that fits the model, and what the conversion saves."""
+    if config.init == "auto":
+        try:
+            return _tried(model, replace(config, init="l1"))
+        except UncuttableError:
+            return _tried(model, replace(config, init="zero"))
+    return config, tried(model, lambda sketch: _converted(sketch, config))
+
+
+def _converted(model: nn.Module, config: BigLittleConfig) -> list[Converted]:
+    family = family_of(model)
+    check_widths(family, model, config)
+    first = next(model.parameters())
+    if config.depth == "paper":
+        use_paper_depth(model)
+    stem = family.replace_stem(model, config.alpha)
+    if isinstance(stem, BigLittleStem) and config.init != "random":
+        stem.become_identity()
+    # New layers of a network without numbers have none either; elsewhere they are drawn on the processor.
+    with first.device if first.is_meta else nullcontext():
+        stages = convert(family, model, config)
+    model.to(first.device, first.dtype)
+    _tell_reductions(model, stages)
+    return stages
+
+
+def _check_cheaper(saving: Saving | None) -> None:
+    if saving is not None and saving.after >= saving.before:
+        raise OptionError(
+            "Big-Little would make this network cost more.",
+            f"{saving.after / 1e9:.3g} instead of {saving.before / 1e9:.3g} G multiply-accumulates for an "
+            f"image of {saving.size} px: what its little branches add is more than its big ones save.",
+            "Use a greater alpha, which makes the little branches thinner, or a deeper network.",
+        )
+
+
+def _saved(model: BigLittle) -> list[str]:
+    """Notes on what the conversion saves, with the reason where it is little."""
+    saving = model.greenadapt_saving
+    if saving is None:
+        return ["how much work it saves could not be counted"]
+    notes = [
+        f"multiply-accumulates at {saving.size} px: {saving.before:,} => {saving.after:,} "
+        f"({saving.share:.1%} less)"
+    ]
+    if saving.share < _LITTLE:
+        inside = sum(stage.blocks - 1 for stage in model.greenadapt_stages)
+        notes.append(
+            f"that is little: only {inside} block(s) run at half resolution. A deeper network or a greater "
+            "alpha saves more; a plain smaller network may do better"
+        )
+    return notes
 
 
 def _tell_reductions(model: Any, stages: list[Converted]) -> None:

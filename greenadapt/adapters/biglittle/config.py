@@ -9,7 +9,7 @@ from greenadapt.adapters.options import check_whole
 from greenadapt.errors import OptionError
 
 Depth = Literal["native", "paper"]
-Init = Literal["zero", "l1", "random"]
+Init = Literal["auto", "zero", "l1", "random"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class BigLittleConfig:
             and [5, 12, 30, 3], by dropping and doubling blocks.
         init: How the new branches start. "zero": drawn at random behind an expansion that is shut; "l1": the
             little blocks are cut out of the base's own, by the L1 norms of their filters, behind the same
-            expansion; "random": drawn at random, stem and expansion open.
+            expansion; "random": drawn at random, stem and expansion open; "auto": "l1", which is ahead
+            in tests.bench.biglittle.inits, or "zero" where the base's blocks cannot be cut.
 
     Raises:
         OptionError: An option is out of range.
@@ -34,7 +35,7 @@ class BigLittleConfig:
     alpha: int = 2
     beta: int = 4
     depth: Depth = "native"
-    init: Init = "zero"
+    init: Init = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""

@@ -22,7 +22,12 @@ _BESIDE = {"downsample", "shortcut"}
 _GATES = {"se", "attn", "attn_last"}
 _SQUEEZE_EXCITE = 2
 """Convolutions in a gate of that kind."""
+_UNLIKE = "the blocks of a stage are not alike"
 _SPLIT = ("Bottle2neck", "ResNestBottleneck", "SelectiveKernelBasic", "SelectiveKernelBottleneck")
+
+
+class UncuttableError(OptionError):
+    """A base's blocks have channels that belong together, so that no share of them can be taken."""
 
 
 def inherit(little: nn.Sequential, sources: Sequence[nn.Module], inputs: int) -> None:
@@ -34,7 +39,8 @@ def inherit(little: nn.Sequential, sources: Sequence[nn.Module], inputs: int) ->
         inputs: Channels that the stage gets.
 
     Raises:
-        OptionError: The blocks split their channels into paths, or their groups do not divide.
+        UncuttableError: The blocks split their channels into paths, their groups do not divide, or they are
+            not alike.
     """
     if type(sources[-1]).__name__ in _SPLIT:
         raise _refused(f"{type(sources[-1]).__name__} splits its channels into paths that belong together")
@@ -56,6 +62,8 @@ def inherit(little: nn.Sequential, sources: Sequence[nn.Module], inputs: int) ->
 
 
 def _fill(block: nn.Module, source: nn.Module, entry: Tensor, stream: Tensor) -> None:
+    if _parts(source) - _parts(block):
+        raise _refused(_UNLIKE)
     outs = dict(zip(map(id, main_path(source)), _choices(block, source, entry, stream), strict=True))
     thin: dict[str, Any] = dict(block.named_modules())
     current = entry
@@ -109,9 +117,16 @@ def _members(groups: Tensor, size: int) -> Tensor:
     return (groups[:, None] * size + torch.arange(size, device=groups.device)).flatten()
 
 
+def _parts(block: nn.Module) -> set[str]:
+    return {name for name, _ in block.named_modules() if not set(name.split(".")) & _BESIDE}
+
+
 def _copy_layer(thin: Any, layer: Any, inputs: Tensor, outputs: Tensor) -> None:
     weight = layer.weight[outputs]
-    thin.weight.copy_(weight[:, inputs] if getattr(layer, "groups", 1) == 1 else weight)
+    weight = weight[:, inputs] if getattr(layer, "groups", 1) == 1 else weight
+    if weight.shape != thin.weight.shape:
+        raise _refused(_UNLIKE)
+    thin.weight.copy_(weight)
     for name in ("bias", "gain"):
         if isinstance(value := getattr(layer, name, None), Tensor):
             getattr(thin, name).copy_(value[outputs])
@@ -147,7 +162,7 @@ def _fill_projection(projection: Any, first: nn.Module, stream: Tensor, inputs: 
         norms = [m for m in own.modules() if isinstance(m, nn.BatchNorm2d)] if own is not None else []
         if norms:
             _copy_vectors(norm, norms[0], stream)
-    elif inputs > int(stream.max()):
+    elif stream.is_meta or inputs > int(stream.max()):
         conv.weight.zero_()
         conv.weight[torch.arange(len(stream)), stream, middle, middle] = 1.0
 
@@ -157,6 +172,8 @@ def _norms(weight: Tensor) -> Tensor:
 
 
 def _best(norms: Tensor, count: int) -> Tensor:
+    if count > len(norms):
+        raise _refused(_UNLIKE)
     return norms.topk(count).indices.sort().values
 
 
@@ -164,8 +181,8 @@ def _rows(weight: Tensor) -> int:
     return weight.shape[0]
 
 
-def _refused(why: str) -> OptionError:
-    return OptionError(
+def _refused(why: str) -> UncuttableError:
+    return UncuttableError(
         "init='l1' does not fit these blocks.",
         f"{why[0].upper()}{why[1:]}.",
         "Use init='zero' or init='random'.",

@@ -1,0 +1,184 @@
+"""A converted network is a static graph: a tiny one of every family compiles, exports and runs in bf16."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from functools import cache
+
+import pytest
+import timm
+import torch
+from timm.layers import BatchNormAct2d
+from timm.models.efficientnet import EfficientNet
+from timm.models.nfnet import NfCfg, NormFreeNet
+from timm.models.regnet import RegNet, RegNetCfg
+from timm.models.resnet import BasicBlock, Bottleneck, ResNet
+from timm.models.resnetv2 import ResNetV2
+from torch import nn
+
+import greenadapt.zoo  # noqa: F401, RUF100
+from greenadapt.adapters.biglittle.adapter import adapter
+from greenadapt.adapters.biglittle.config import BigLittleConfig
+from greenadapt.zoo.bl_stages import BigLittleStem, Branches
+
+SIZE = 64
+CLASSES = 5
+_NARROW = {"num_classes": CLASSES}
+
+
+def _inverted() -> nn.Module:
+    from timm.models._efficientnet_builder import decode_arch_def, round_channels
+
+    stages = [
+        ["ds_r1_k3_s1_c8"],
+        ["ir_r2_k3_s2_e2_c16"],
+        ["ir_r3_k3_s2_e2_c16_se0.25"],
+        ["ir_r1_k3_s2_e2_c24"],
+    ]
+    return EfficientNet(
+        decode_arch_def(stages), stem_size=8, num_features=32, round_chs_fn=round_channels, **_NARROW
+    )
+
+
+FAMILIES = {
+    "cifar": lambda: timm.create_model("cifar_resnet14", **_NARROW),
+    "resnet": lambda: ResNet(BasicBlock, (2, 2, 2, 1), **_NARROW, zero_init_last=False),
+    "resnet with a new stem": lambda: ResNet(Bottleneck, (3, 3, 3, 1), **_NARROW, zero_init_last=False),
+    "regnet": lambda: RegNet(
+        RegNetCfg(depth=8, w0=16, wa=16.0, wm=2.0, group_size=8, se_ratio=0.25), **_NARROW
+    ),
+    "resnetv2": lambda: ResNetV2(
+        (2, 2, 2, 1), channels=(32, 64, 96, 128), stem_chs=16, norm_layer=BatchNormAct2d, **_NARROW
+    ),
+    "nfnet": lambda: NormFreeNet(
+        NfCfg(depths=(2, 2, 2, 1), channels=(32, 64, 96, 128), stem_type="3x3", stem_chs=16), **_NARROW
+    ),
+    "convnext": lambda: timm.create_model(
+        "convnext_atto", depths=(2, 2, 2, 1), dims=(16, 32, 48, 64), **_NARROW
+    ),
+    "efficientnet": _inverted,
+}
+
+
+@cache
+def _made(family: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = FAMILIES[family]()
+    for name, value in model.named_parameters():
+        if value.ndim <= 1:
+            nn.init.uniform_(value, 0.5, 1.0) if name.endswith(("weight", "gain", "gamma")) else None
+    return adapter.wrap(model, BigLittleConfig(init="random")).eval()
+
+
+@pytest.fixture(params=FAMILIES)
+def model(request: pytest.FixtureRequest) -> nn.Module:
+    """Not to be changed."""
+    return _made(request.param)
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_family_has_its_branches() -> None:
+    assert all(any(isinstance(m, Branches) for m in _made(family).modules()) for family in FAMILIES)
+    assert isinstance(_made("resnet with a new stem").maxpool, BigLittleStem)
+
+
+def test_compiles_as_one_graph(model: nn.Module, images: torch.Tensor) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(images), model(images), rtol=1e-4, atol=1e-4)
+
+
+def test_trains_compiled(images: torch.Tensor) -> None:
+    plain = copy.deepcopy(_made("cifar")).train()
+    twin = copy.deepcopy(plain)
+    torch._dynamo.reset()
+    for network in (plain, torch.compile(twin, backend="aot_eager", fullgraph=True)):
+        network(images).square().mean().backward()
+    for a, b in zip(plain.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_exports_for_any_batch(model: nn.Module, images: torch.Tensor) -> None:
+    batch = torch.export.Dim("batch", min=1, max=8)
+    exported = torch.export.export(model, (images,), dynamic_shapes=({0: batch},)).module()
+    three = torch.randn(3, 3, SIZE, SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(three), model(three), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["cifar", "resnet with a new stem", "efficientnet"])
+def test_onnx_gives_the_same_logits(family: str, images: torch.Tensor) -> None:
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    buffer = io.BytesIO()
+    torch.onnx.export(_made(family), (images,), dynamo=True, verbose=False).save(buffer)
+    session = runtime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(got), _made(family)(images), rtol=1e-3, atol=1e-3)
+
+
+def test_channels_last(model: nn.Module, images: torch.Tensor) -> None:
+    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    x = images.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(last(x), model(images), rtol=1e-4, atol=1e-4)
+        features = last.forward_intermediates(x, intermediates_only=True)
+    assert all(f.is_contiguous(memory_format=torch.channels_last) for f in features)
+
+
+def test_bf16_autocast_runs_and_trains(model: nn.Module, images: torch.Tensor) -> None:
+    twin = copy.deepcopy(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = twin(images)
+        got.float().square().mean().backward()
+    with torch.no_grad():
+        want = model(images)
+    assert (got.float() - want).abs().max() < 0.1 * want.abs().max() + 0.05
+    assert all(p.grad is None or p.grad.isfinite().all() for p in twin.parameters())
+    assert sum(p.grad is not None for p in twin.parameters()) > 0.9 * len(list(twin.parameters()))
+
+
+def test_copies_and_pickles(model: nn.Module, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        want = model(images)
+        for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert type(twin) is type(model)
+            assert torch.equal(twin(images), want)
+
+
+def test_timms_api(model: nn.Module, images: torch.Tensor) -> None:
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        final, taps = twin.forward_intermediates(images)
+        assert torch.equal(final, twin.forward_features(images))
+        for tap, info in zip(taps, twin.feature_info, strict=True):
+            assert tap.shape[1] == info["num_chs"]
+            assert abs(tap.shape[-1] - SIZE / info["reduction"]) < 1
+        twin.reset_classifier(3)
+        assert twin(images).shape == (2, 3)
+    from timm.models import group_parameters
+
+    assert sum(map(len, group_parameters(twin, twin.group_matcher(coarse=False)).values())) == len(
+        list(twin.parameters())
+    )
+
+
+def test_checkpointing_changes_no_gradient(model: nn.Module, images: torch.Tensor) -> None:
+    gradients = []
+    for enable in (False, True):
+        twin = copy.deepcopy(model)
+        twin.set_grad_checkpointing(enable)
+        twin.train().apply(lambda m: m.eval() if isinstance(m, nn.Dropout) else None)
+        torch.manual_seed(0)
+        twin(images).square().mean().backward()
+        gradients.append([p.grad for p in twin.parameters() if p.grad is not None])
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,125 @@
+"""The section on ResNet-56 and CIFAR-10: the table, whether the bar is met, which plain network is better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.bench.biglittle.paired import better, difference, points, worse
+
+_NAMES = {"converted": "ResNet-56 converted", "scratch": "the same network from random weights"}
+_GOAL_POINTS, _GOAL_MACS = 0.1, 0.5
+"""What structured pruning reports of this network: about so many points lost at so much of the MACs.
+
+Source: the README of Torch-Pruning, 93.53 to 93.46 % at a 2.11th of the MACs.
+"""
+
+
+def section(results: dict[str, Any]) -> str:
+    """The figures as a section of Markdown.
+
+    Args:
+        results: The content of ``docs/results/biglittle-cifar.json``.
+    """
+    networks, told = results["networks"], results["recipe"]
+    ordered = sorted(networks, key=lambda name: int(networks[name]["macs"]))
+    arms = [name for name in _NAMES if name in networks]
+    return "\n".join(
+        [
+            "## ResNet-56 on CIFAR-10",
+            "",
+            f"Converted with alpha {told['alpha']} and beta {told['beta']}, then {told['epochs']} epochs "
+            f"with the base as teacher (batches of {told['batch_size']}, learning rate "
+            f"{told['learning_rate']}, {told['precision']}, seed {told['seed']}, one run). The "
+            "second arm is the same network from random weights, with the same budget and the same teacher. "
+            "Plain networks have their published weights. Top-1 on all 10,000 test images; differences are "
+            "paired, with McNemar's exact test.",
+            "",
+            "| network | MMACs | parameters | top-1 | epochs | seconds of training |",
+            "| --- | ---: | ---: | ---: | ---: | ---: |",
+            *(_row(name, networks[name]) for name in ordered),
+            "",
+            *(line for arm in arms for line in _compared(arm, networks)),
+            *_verdict(networks, told),
+            "",
+        ]
+    )
+
+
+def _row(name: str, network: dict[str, Any]) -> str:
+    curve = network.get("curve")
+    seconds = network.get("seconds")
+    cells = [
+        _title(name),
+        f"{network['macs'] / 1e6:.1f}",
+        f"{network['parameters']:,}",
+        f"{network['quality']['top1']:.2%}",
+        str(len(curve)) if curve is not None else "published",
+        f"{seconds:,}" if seconds is not None else "-",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _title(name: str) -> str:
+    return _NAMES.get(name, name.replace("resnet", "ResNet-"))
+
+
+def _compared(arm: str, networks: dict[str, Any]) -> list[str]:
+    lines = [f"{_title(arm)}, top-1 minus that of:", ""]
+    for other in sorted(networks, key=lambda name: int(networks[name]["macs"])):
+        if other != arm and (arm, other) != ("scratch", "converted"):
+            found = difference(networks[arm]["quality"], networks[other]["quality"])
+            lines.append(f"- {_title(other)}: {points(found)}")
+    return [*lines, ""]
+
+
+def _verdict(networks: dict[str, Any], told: dict[str, Any]) -> list[str]:
+    if "converted" not in networks:
+        return ["**NOT MET**: the converted network has not been trained yet."]
+    own = networks["converted"]
+    done = len(own["curve"])
+    cut_short = f" Its training stopped after {done} of {told['epochs']} epochs." * (done < told["epochs"])
+    return [f"{_bar(networks)}{cut_short}", "", _goal(networks, told["base"]), "", _plain_better(networks)]
+
+
+def _plain(networks: dict[str, Any]) -> list[str]:
+    """Names of the plain networks, the cheapest first."""
+    return sorted((n for n in networks if n not in _NAMES), key=lambda name: int(networks[name]["macs"]))
+
+
+def _bar(networks: dict[str, Any]) -> str:
+    own = networks["converted"]
+    rivals = [name for name in _plain(networks) if networks[name]["macs"] >= own["macs"]]
+    if not rivals:
+        return "**NOT MET**: the converted network costs more than every plain one."
+    found = difference(own["quality"], networks[rivals[0]]["quality"])
+    bar = f"the bar is to beat {_title(rivals[0])}, the cheapest plain network that costs as much or more"
+    return f"**{'met' if better(found) else 'NOT MET'}**: {bar}: {points(found)}."
+
+
+def _goal(networks: dict[str, Any], base: str) -> str:
+    own, whole = networks["converted"], networks[base]
+    lost = (whole["quality"]["top1"] - own["quality"]["top1"]) * 100
+    share = own["macs"] / whole["macs"]
+    reached = round(lost, 9) <= _GOAL_POINTS and share <= _GOAL_MACS
+    return (
+        f"The goal, what structured pruning reports for the same network ({_GOAL_POINTS} points at half the "
+        f"MACs), is {'met' if reached else 'NOT met'}: {-lost:+.2f} points at {share:.0%} of the MACs."
+    )
+
+
+def _plain_better(networks: dict[str, Any]) -> str:
+    own = networks["converted"]
+    ahead, level = [], []
+    for name in _plain(networks):
+        if networks[name]["macs"] > own["macs"]:
+            continue
+        found = difference(own["quality"], networks[name]["quality"])
+        if worse(found):
+            ahead.append(_title(name))
+        elif not better(found):
+            level.append(_title(name))
+    if ahead:
+        return f"A plain network that costs less is better: {', '.join(ahead)}. Use that one."
+    if level:
+        return f"A plain network that costs less is as good: {', '.join(level)}. Use that one."
+    return "No plain network that costs as little is as good."
