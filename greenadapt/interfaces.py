@@ -119,7 +119,10 @@ class Objective(Protocol):
     name: str
 
     def prepare(self, loader: DataLoader[Any]) -> None:
-        """Runs once before a fresh training, such as a re-estimation of batch-norm statistics."""
+        """Runs once before the first epoch, such as a re-estimation of batch-norm statistics.
+
+        A training that resumes prepares as well, and then takes the model from the checkpoint.
+        """
 
     def optimizer(self, learning_rate: float | None, weight_decay: float) -> Optimizer:
         """The optimiser of everything that this objective trains.

@@ -126,6 +126,10 @@ def wrap(
         recipe = recipe.model_copy(update={"base": recipe.base.model_copy(update={"model_args": model_args})})
     training = model.training
     wrapped = implementation.wrap(model if inplace else copy.deepcopy(model), config)
+    inherit = getattr(implementation, "inherit", None)
+    # Beside random weights there is nothing to be gained by a download.
+    if inherit is not None and recipe.base.weights != "random":
+        inherit(wrapped, open_model)
     wrapped.train(training)
     _rename(wrapped, name)
     # A copy carries its base's attributes, and the base's reference would open the base.
@@ -255,7 +259,10 @@ def _rebuilt(recipe: Recipe) -> nn.Module:
     if recipe.adapter is None:
         return model
     adapter = plugins.adapter(recipe.adapter)
-    wrapped = adapter.wrap(model, _config(adapter, recipe.options))
+    # What an adapter reads off the base, such as the size of its images, must be as when it wrapped it.
+    before = [run for run in recipe.training if run.adapter is None]
+    plain = recipe.model_copy(update={"adapter": None, "options": {}, "training": before})
+    wrapped = adapter.wrap(_with_recipe(model, plain), _config(adapter, recipe.options))
     _rename(wrapped, recipe.adapter)
     return wrapped
 

@@ -57,10 +57,13 @@ def test_training_learns_and_is_recorded(adapter):
         assert all(0 <= entry["kept"] <= 6 for entry in training.curve)
 
 
-def test_interrupted_training_ends_as_it_would_have_ended(tmp_path):
-    whole = network("blockdrop", keep=0.5)
+@pytest.mark.parametrize(
+    "options", [{}, {"objective": "gumbel", "paths": 2}, {"policy": "sensitivity"}], ids=str
+)
+def test_interrupted_training_ends_as_it_would_have_ended(tmp_path, options):
+    whole = network("blockdrop", keep=0.5, **options)
     train(whole)
-    broken = network("blockdrop", keep=0.5)
+    broken = network("blockdrop", keep=0.5, **options)
     checkpoint = tmp_path / "run.checkpoint"
 
     def interrupt(message, fraction):
@@ -69,7 +72,7 @@ def test_interrupted_training_ends_as_it_would_have_ended(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(broken, checkpoint=checkpoint, progress=interrupt)
-    resumed = network("blockdrop", keep=0.5)
+    resumed = network("blockdrop", keep=0.5, **options)
     torch.manual_seed(99)
     training = train(resumed, checkpoint=checkpoint, resume=True)
     assert len(training.curve) == 4
@@ -100,10 +103,37 @@ def test_loss_that_is_no_number_keeps_the_last_checkpoint(tmp_path):
         if message.startswith("epoch 2/4") and not message.endswith("…"):
             model.fc.bias.data.fill_(float("nan"))
 
-    with pytest.raises(TrainingError, match="no number"):
+    with pytest.raises(TrainingError, match="no number") as raised:
         train(model, checkpoint=checkpoint, progress=poison)
+    assert "The model is back after epoch 1" in raised.value.todo
     state = torch.load(checkpoint, weights_only=True)
-    assert state["next_epoch"] == 2
+    assert state["next_epoch"] == 1
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state["model"][name]), name
+
+
+def test_policy_that_breaks_within_an_epoch_keeps_the_last_checkpoint(tmp_path):
+    checkpoint = tmp_path / "run.checkpoint"
+    model = network("blockdrop", keep=0.5)
+
+    def poison(message, fraction):
+        if message.startswith("epoch 2/4") and message.endswith("…"):
+            model.greenadapt_policy.net.fc.bias.data.fill_(float("nan"))
+
+    with pytest.raises(TrainingError) as raised:
+        train(model, checkpoint=checkpoint, progress=poison)
+    assert "no number" in raised.value.happened
+    assert torch.load(checkpoint, weights_only=True)["next_epoch"] == 1
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+def test_without_a_checkpoint_the_error_says_how_the_model_is_left():
+    def poison(message, fraction):
+        model.fc.bias.data.fill_(float("nan"))
+
+    model = network()
+    with pytest.raises(TrainingError, match="as the last steps left it"):
+        train(model, progress=poison)
 
 
 def test_data_that_do_not_fit():

@@ -9,7 +9,32 @@ from typing import Any
 import click
 
 from greenadapt.cli import output
-from greenadapt.cli.options import adapter_options, json_option, model_options, open_model, seed_weights
+from greenadapt.cli.options import (
+    adapter_options,
+    json_option,
+    model_options,
+    open_model,
+    packed,
+    seed_weights,
+)
+
+_timing_options = packed(
+    "timing",
+    click.option(
+        "-b",
+        "--batch-size",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Images at a time in the timings of --dry-run.",
+    ),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="Where --dry-run times: a torch device, such as cpu or cuda:0.",
+    ),
+)
 
 
 @click.command()
@@ -26,7 +51,12 @@ from greenadapt.cli.options import adapter_options, json_option, model_options, 
     help="Option of the adapter, as in keep=0.6; may be repeated. See: adapters list --adapter NAME",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to save the retrofit in.")
-@click.option("--dry-run", is_flag=True, help="Say what would change, write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would change and, after a few seconds of timing, what it could save here; write nothing.",
+)
+@_timing_options
 @click.option("--overwrite", is_flag=True, help="Replace a saved model that is in the folder already.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the new layers' random weights.")
 @model_options
@@ -37,6 +67,7 @@ def wrap(
     options: tuple[str, ...],
     out: Path | None,
     dry_run: bool,
+    timing: dict[str, Any],
     overwrite: bool,
     seed: int,
     as_json: bool,
@@ -55,14 +86,32 @@ def wrap(
         storage.check_writable(out, overwrite)
     values = adapter_options(adapter, options)
     seed_weights(seed)
-    thin = models.wrap(open_model(model, opening), adapter, inplace=True, **values)
+    base = open_model(model, opening)
+    thin = models.wrap(base, adapter, inplace=not dry_run, **values)
     description = models.describe(thin)
     saved = models.save(thin, out, overwrite=overwrite) if out is not None and not dry_run else None
+    expected = _tried(adapter, base, thin, **timing) if dry_run else None
     if as_json:
-        output.result_json({**asdict(description), "saved": str(saved) if saved else None})
+        content = {**asdict(description), "saved": str(saved) if saved else None}
+        output.result_json(content if expected is None else {**content, "dry_run": asdict(expected)})
         return
     output.result(str(description))
+    if expected is not None:
+        output.result(f"\n{expected}")
     if saved is not None:
         # Random weights have nothing to teach.
         teacher = "" if models.recipe_of(thin).base.weights == "random" else f" --teacher {model}"
         output.say(f"Saved in {saved}. Next: greenadapt finetune {saved} --data FOLDER{teacher}")
+
+
+def _tried(adapter: str, base: Any, thin: Any, batch_size: int, device: str) -> Any:
+    """What the adapter expects of a retrofit on a device; None if it cannot say."""
+    from greenadapt import plugins
+    from greenadapt.machine import resolve_device
+
+    look = getattr(plugins.adapter(adapter), "dry_run", None)
+    if look is None:
+        return None
+    place = resolve_device(device)
+    output.say(f"timing on {place} ...")
+    return look(base.to(place), thin.to(place), batch_size)

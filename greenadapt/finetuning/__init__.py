@@ -70,8 +70,9 @@ def finetune(
     Raises:
         DataError: There are no images, or their channels or classes do not fit the model.
         ModelError: The teacher does not fit the model.
-        TrainingError: The loss is no number (the model is then as the last steps left it), or the
-            checkpoint belongs to another training.
+        TrainingError: A loss, a reward or a weight is no number, or the checkpoint belongs to another
+            training. The last checkpoint stays as it was, and the model is put back to it; without one the
+            model is as the last steps left it. The error says which.
         MissingExtraError: accelerate is not installed.
     """
     settings = Settings(epochs, batch_size, learning_rate, weight_decay, seed, precision)
@@ -80,14 +81,13 @@ def finetune(
             data.check_fits(model.num_classes, input_shape(model)[0])
     with _as_found(model, teacher):
         run = _prepare(model, train, val, teacher, settings, device, progress or loop.silent)
-        first = loop.restore(run, checkpoint) if resume and checkpoint else 0
         with _metered(meter, device) as window:
-            if first == 0:
-                run.objective.prepare(run.loader)
-            for epoch in range(first, epochs):
-                run.curve.append(loop.run_epoch(run, train, epoch))
-                if checkpoint is not None:
-                    loop.save(run, checkpoint, epoch + 1)
+            first = _begin(run, checkpoint if resume else None)
+            with _put_back(run, checkpoint):
+                for epoch in range(first, epochs):
+                    run.curve.append(loop.run_epoch(run, train, epoch))
+                    if checkpoint is not None:
+                        loop.save(run, checkpoint, epoch + 1)
     model.eval()
     training = _record(run, train, teacher, None if first else window)
     recipe = recipe_of(model)
@@ -133,6 +133,28 @@ def _prepare(
     return Run(
         model, objective, settings, this, accelerator, optimizer, scheduler, loader, val_loader, progress
     )
+
+
+def _begin(run: Run, checkpoint: str | Path | None) -> int:
+    """Prepares the objective, and returns the first epoch; a checkpoint to resume from prevails."""
+    first = loop.restore(run, checkpoint) if checkpoint is not None else 0
+    run.objective.prepare(run.loader)
+    # What was prepared is in the checkpoint, as the epochs since have left it.
+    return loop.restore(run, checkpoint) if first and checkpoint is not None else 0
+
+
+@contextmanager
+def _put_back(run: Run, checkpoint: str | Path | None) -> Iterator[None]:
+    """After a training that produced no number, the model is that of the last good epoch if there is one."""
+    try:
+        yield
+    except TrainingError as error:
+        where = "The model is as the last steps left it."
+        if checkpoint is not None and run.curve:
+            epochs = loop.restore(run, checkpoint)
+            run.model.eval()
+            where = f"The model is back after epoch {epochs}, as in the checkpoint {checkpoint}."
+        raise TrainingError(error.happened, error.seen, f"{error.todo} {where}") from error
 
 
 def _accelerator(precision: str, device: str) -> Accelerator:

@@ -108,7 +108,7 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
         Means over the epoch of what the objective reports, and ``val_top1`` where there are such images.
 
     Raises:
-        TrainingError: The loss is no number.
+        TrainingError: The loss, a figure or a weight is no number.
     """
     import torch
 
@@ -131,6 +131,7 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
     if run.val_loader is not None:
         means["val_top1"] = evaluate(run.model, run.val_loader, run.accelerator)
     run.progress(_message(run, epoch, means), (epoch + 1) / run.settings.epochs)
+    _check_weights(run, epoch)
     return means
 
 
@@ -142,13 +143,25 @@ def _step(run: Run, images: Any, labels: Any, epoch: int) -> dict[str, float]:
         raise TrainingError(
             f"The loss is no number ({value}) in epoch {epoch + 1}.",
             ", ".join(f"{name} {figure:.4g}" for name, figure in figures.items()),
-            "Lower the learning rate or use fp32; the last checkpoint is kept as it was.",
+            "Lower the learning rate or use fp32.",
         )
     run.optimizer.zero_grad()
     run.accelerator.backward(loss)
     run.optimizer.step()
     run.scheduler.step()
     return {"loss": value, **figures}
+
+
+def _check_weights(run: Run, epoch: int) -> None:
+    """A step whose loss still was a number may have left weights that are none; they must not be kept."""
+    for name, tensor in run.model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            bad = int((~tensor.isfinite()).sum())
+            raise TrainingError(
+                f"A weight is no number after epoch {epoch + 1}.",
+                f"{bad} of {tensor.numel()} values of {name}.",
+                "Lower the learning rate or use fp32.",
+            )
 
 
 def evaluate(model: nn.Module, loader: DataLoader[Any], accelerator: Accelerator | None = None) -> float:

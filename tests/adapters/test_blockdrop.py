@@ -9,9 +9,11 @@ import timm
 import torch
 
 import greenadapt
+import greenadapt.zoo
 from greenadapt.adapters.blockdrop.adapter import adapter
 from greenadapt.adapters.blockdrop.config import BlockDropConfig
-from greenadapt.adapters.blockdrop.policy import Policy, fixed_path
+from greenadapt.adapters.blockdrop.fixed import fixed_path
+from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.execution import Gated, execute
 from greenadapt.testing import awake
 from tests.golden import assert_golden, golden_input, load_golden, seed_weights
@@ -29,7 +31,7 @@ def gated(model):
 
 
 def run(model, images, path):
-    model.greenadapt_path = path
+    model.set_path(path)
     return model(images)
 
 
@@ -52,7 +54,7 @@ def test_goldens_of_the_reference_network(name, label, size, first, blocks, case
 
 def test_dropped_stage_first_block_passes_negative_values_on():
     model = gated(awake("resnet26"))
-    model.greenadapt_path = tuple(index != 2 for index in range(8))
+    model.set_path(tuple(index != 2 for index in range(8)))
     seen = {}
     model.layer2[1].register_forward_hook(lambda m, args, out: seen.update(x=args[0]))
     model(torch.randn(2, 3, 64, 64))
@@ -166,6 +168,9 @@ def test_fixed_paths_keep_as_many_as_asked(policy, blocks):
     "options",
     [
         {"keep": 0},
+        {"paths": 1},
+        {"objective": "sgd"},
+        {"granularity": "layer"},
         {"keep": 1.2},
         {"policy": "best"},
         {"execution": "fast"},

@@ -1,9 +1,12 @@
 """BlockDrop: a small policy network looks at each image and decides which residual blocks to run.
 
-    config.py     the options
-    policy.py     the policy network, and the fixed policies that are its honest rivals
-    adapter.py    gates the blocks of a model and adds the policy
-    objective.py  trains the policy by REINFORCE with a curriculum, then both networks together
+    config.py      the options
+    adapter.py     gates the blocks of a model and adds the policy
+    policy.py      the policy network                          policy_net.py  any of timm's, made to fit
+    fixed.py       fixed policies, its honest rivals, and the best of them found on images
+    objectives/    trains the policy: as in the paper, or by straight-through gradients
+    paths.py       limits a trained policy to a few paths      static.py      each of them as a plain network
+    payback.py     what it can save on this device             parts.py       timed part by part
 
 Source: Wu et al., "BlockDrop: Dynamic Inference Paths in Residual Networks", CVPR 2018.
 """

@@ -1,40 +1,62 @@
 """Gates the residual blocks of a model and gives it a policy.
 
-The retrofit still is an instance of the base's class, its base weights keep their names, and the policy's
-stand under ``greenadapt_policy.``. Every entry of the model (`forward`, `forward_features`,
-`forward_intermediates`) first asks the policy, then runs the base's own method under its decision.
+The retrofit still is an instance of the base's class, its base weights keep their names, and what is new
+stands under names that begin with ``greenadapt_``: the learned policy under ``greenadapt_policy.``, the paths
+it is limited to in ``greenadapt_allowed``, or the path of a fixed one in ``greenadapt_path``. Every entry of
+the model (`forward`, `forward_features`, `forward_intermediates`) first asks the policy, then runs the base's
+own method under its decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from greenadapt.adapters.blockdrop.config import BlockDropConfig
-from greenadapt.adapters.blockdrop.objective import BlockDropObjective
-from greenadapt.adapters.blockdrop.policy import Policy, fixed_path
-from greenadapt.adapters.execution import Gated, Gathered, execute, running, under
-from greenadapt.adapters.residual import ResidualBlock, residual_blocks
+from greenadapt.adapters.blockdrop.fixed import fixed_path
+from greenadapt.adapters.blockdrop.objectives import objective_of
+from greenadapt.adapters.blockdrop.paths import no_limit, restrict
+from greenadapt.adapters.blockdrop.policy import Policy
+from greenadapt.adapters.execution import OnePath, costs_of, execute
+from greenadapt.adapters.gates import Gated, Run, all_sliceable, gate, running, under
+from greenadapt.adapters.residual import residual_blocks
 from greenadapt.adapters.retrofit import Retrofit, become
+from greenadapt.errors import ModelError
 from greenadapt.inspection import input_shape
 from greenadapt.interfaces import Block, Description
 
+if TYPE_CHECKING:
+    from greenadapt.adapters.blockdrop.payback import Payback
+
+_UNMEASURED = "keeps every block until its path is found on images, by finetune or fixed.find_best_path"
+
 
 class BlockDrop(Retrofit):
-    """What BlockDrop adds to a model's class.
+    """What BlockDrop adds to a model's class. K counts the blocks that can be dropped.
 
     Attributes:
         greenadapt_config: The options.
+        greenadapt_found: Every residual block, droppable or not, as it was found.
         greenadapt_policy: The policy network, or None under a fixed policy.
-        greenadapt_path: bool, [K]: the blocks a fixed policy keeps, or None.
+        greenadapt_path: bool, [K]: the blocks a fixed policy keeps, or None; change it by `set_path`.
+        greenadapt_allowed: bool, [M, K]: the paths a learned policy is limited to, or None.
     """
 
     greenadapt_config: BlockDropConfig
+    greenadapt_found: tuple[Block, ...]
     greenadapt_policy: Policy | None
-    greenadapt_path: tuple[bool, ...] | None
+    greenadapt_path: Tensor | None
+    greenadapt_allowed: Tensor | None
+    greenadapt_kept: tuple[bool, ...] | None
+
+    @property
+    def greenadapt_blocks(self) -> int:
+        """K: how many blocks can be dropped."""
+        return sum(block.droppable for block in self.greenadapt_found)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Images [B, C, H, W] to logits [B, classes]."""
@@ -54,30 +76,94 @@ class BlockDrop(Retrofit):
             if isinstance(block, Gated):
                 block.gate_checkpointing = enable
 
+    def set_path(self, path: Sequence[bool] | Tensor) -> None:
+        """Has a fixed policy keep these blocks for every image, [K].
+
+        Raises:
+            ModelError: The policy is learned, or the path is for another number of blocks.
+        """
+        if self.greenadapt_path is None:
+            raise ModelError(
+                "The path of this model cannot be set.",
+                "Its policy is learned, and decides for each image.",
+                "Wrap with policy='sensitivity', 'spread', 'first' or 'random'.",
+            )
+        kept = tuple(bool(keep) for keep in path)
+        self._check_blocks(len(kept), "path")
+        self.greenadapt_path.copy_(torch.tensor(kept))
+        self.greenadapt_kept = kept
+
     def greenadapt_paths(self, images: Tensor) -> Tensor:
-        """Which blocks each image runs: bool, [B, K], for images [B, C, H, W]."""
+        """Which blocks each image runs: bool, [B, K], for images [B, C, H, W].
+
+        Raises:
+            ModelError: The policy decides on another number of blocks.
+        """
         if self.greenadapt_path is not None:
-            return torch.tensor(self.greenadapt_path, device=images.device).expand(len(images), -1)
+            return self.greenadapt_path.to(images.device).expand(len(images), -1)
         assert self.greenadapt_policy is not None
         with torch.no_grad():
-            table: Tensor = self.greenadapt_policy(images) >= 0.5
-            return table
+            # A probability that is no number, from an overflow in half precision, keeps the block.
+            table: Tensor = ~(self.greenadapt_policy(images) < 0.5)
+        self._check_blocks(table.shape[1], "policy")
+        return table if self.greenadapt_allowed is None else restrict(table, self.greenadapt_allowed)
 
     def forward_under(self, images: Tensor, table: Tensor) -> Tensor:
         """Logits [B, classes] under a given policy [B, K], each block on its own samples: for training.
 
         Unlike the masked pass of the paper's code, batch-norm statistics come from the samples that
         run a block, as they do at inference.
+
+        Raises:
+            ModelError: The policy decides on another number of blocks or images.
         """
-        with under(Gathered(table, images.device)):
+        self._check_blocks(table.shape[1], "policy")
+        if len(table) != len(images):
+            raise ModelError(
+                "The policy does not fit the batch.",
+                f"It decides for {len(table)} images; the batch has {len(images)}.",
+                "Give one row of booleans for each image.",
+            )
+        # Some blocks cannot be run on a part of the batch; then images of one path go together.
+        sliceable = all_sliceable(self)  # type: ignore[arg-type]
+        logits: Tensor = execute(super().forward, images, table, "gathered", sliceable=sliceable)  # type: ignore[misc]
+        return logits
+
+    def forward_in(self, images: Tensor, run: Run) -> Tensor:
+        """Logits [B, classes] of a run of one's own, such as one that brings gradients to the gates."""
+        with under(run):
             logits: Tensor = super().forward(images)  # type: ignore[misc]
             return logits
 
     def _routed(self, call: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         if running():
             return call(x, *args, **kwargs)
+        if self.greenadapt_kept is not None:
+            with under(OnePath(self.greenadapt_kept)):
+                return call(x, *args, **kwargs)
         mode: Any = self.greenadapt_config.execution
-        return execute(lambda images: call(images, *args, **kwargs), x, self.greenadapt_paths(x), mode)
+        own: Any = self
+        costs = partial(costs_of, own, x)
+
+        def run(images: Tensor) -> Any:
+            return call(images, *args, **kwargs)
+
+        return execute(run, x, self.greenadapt_paths(x), mode, costs, all_sliceable(own))
+
+    def _check_blocks(self, found: int, what: str) -> None:
+        if found != self.greenadapt_blocks:
+            raise ModelError(
+                f"The {what} does not fit the model.",
+                f"It decides on {found} blocks; {type(self).retrofit_base.__name__} has "
+                f"{self.greenadapt_blocks} that can be dropped.",
+                "Give one boolean for each block that greenadapt.describe(model) lists as droppable.",
+            )
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[misc]
+        # The tuple is read on every call, where reading the buffer would wait for the GPU.
+        if self.greenadapt_path is not None and not self.greenadapt_path.is_meta:
+            self.greenadapt_kept = tuple(self.greenadapt_path.tolist())
 
 
 class BlockDropAdapter:
@@ -87,81 +173,117 @@ class BlockDropAdapter:
     config = BlockDropConfig
 
     def wrap(self, model: nn.Module, config: BlockDropConfig) -> nn.Module:
-        """Gates every residual block of `model` and adds the policy, in place.
+        """Gates every residual block of `model` that can be dropped and adds the policy, in place.
 
         Raises:
-            ModelError: The model has no residual block that is known.
+            ModelError: The model has no residual block that can be dropped.
             OptionError: The policy's network is not known.
         """
-        blocks = residual_blocks(model)
+        blocks = residual_blocks(model, config.granularity)
+        found = tuple(Block(b.name, b.shortcut, b.droppable, None, b.why_not) for b in blocks)
+        count = sum(block.droppable for block in found)
+        device = next(model.parameters()).device
         policy = path = None
         if config.keep == 1.0 or config.policy != "learned":
-            path = fixed_path(
-                "first" if config.keep == 1.0 else config.policy, len(blocks), config.keep, config.seed
-            )
+            rule = "first" if config.keep == 1.0 else config.policy
+            path = fixed_path(rule, count, config.keep, config.seed)
         else:
-            channels, size, _ = input_shape(model)
-            policy = Policy(len(blocks), channels, size, config.policy_net, config.policy_downscale)
-            first = next(model.parameters())
-            policy.to(first.device, first.dtype)
-        _gate(blocks)
+            policy = _policy(model, config, count)
+        gate(blocks)
         retrofit: Any = become(model, BlockDrop)
         retrofit.greenadapt_config = config
-        retrofit.greenadapt_path = path
+        retrofit.greenadapt_found = found
         retrofit.greenadapt_policy = policy
+        retrofit.greenadapt_kept = path
+        limited = policy is not None and config.paths > 0
+        retrofit.register_buffer(
+            "greenadapt_path", None if path is None else torch.tensor(path, device=device)
+        )
+        retrofit.register_buffer(
+            "greenadapt_allowed", no_limit(config.paths, count).to(device) if limited else None
+        )
         return model
 
     def describe(self, model: nn.Module) -> Description:
-        """Every block, what its shortcut is, and whether it is kept."""
+        """Every block, what its shortcut is, whether it is kept, and why not where it cannot be dropped."""
         assert isinstance(model, BlockDrop)
-        # The policy has residual blocks too; they are not gated.
-        blocks = [b for b in residual_blocks(model) if isinstance(b.module, Gated)]
-        path = model.greenadapt_path
-        kept: Sequence[float | None] = (
-            [None] * len(blocks) if path is None else [float(keep) for keep in path]
-        )
-        policy = model.greenadapt_policy
+        policy, blocks = model.greenadapt_policy, _with_kept(model)
         after = sum(p.numel() for p in model.parameters())
         own = 0 if policy is None else sum(p.numel() for p in policy.parameters())
-        base = type(model).retrofit_base.__name__
+        changes = [_change(block) for block in blocks]
+        if policy is not None:
+            changes.append(f"+ greenadapt_policy: {policy.summary()}")
         return Description(
-            title=f"{base} with BlockDrop, {model.greenadapt_config}",
-            changes=[_change(block, keep) for block, keep in zip(blocks, kept, strict=True)]
-            + (
-                []
-                if policy is None
-                else [f"+ greenadapt_policy: {type(policy.net).__name__}, {own:,} parameters"]
-            ),
-            blocks=[
-                Block(block.name, block.shortcut, droppable=True, kept=keep)
-                for block, keep in zip(blocks, kept, strict=True)
-            ],
+            title=f"{type(model).retrofit_base.__name__} with BlockDrop, {model.greenadapt_config}",
+            changes=changes,
+            blocks=blocks,
             parameters_before=after - own,
             parameters_after=after,
-            notes=[] if policy is None else ["a policy that was never trained keeps every block"],
+            notes=_notes(model),
         )
 
     def objective(self, model: nn.Module, teacher: nn.Module | None, epochs: int) -> Any:
-        """REINFORCE with a curriculum for a learned policy; plain training under a fixed one."""
-        from greenadapt.adapters.distillation import Distillation
-
+        """What the options ask for; plain training under a fixed policy."""
         assert isinstance(model, BlockDrop)
-        if model.greenadapt_policy is None:
-            return Distillation(model, teacher)
-        return BlockDropObjective(model, teacher, epochs)
+        return objective_of(model, teacher, epochs)
+
+    def inherit(self, model: nn.Module, open_model: Callable[..., nn.Module]) -> None:
+        """Gives the policy published weights where there are some; called on a fresh wrap, never on load.
+
+        Args:
+            model: A model under BlockDrop.
+            open_model: As `greenadapt.open_model`.
+        """
+        assert isinstance(model, BlockDrop)
+        if model.greenadapt_policy is not None:
+            model.greenadapt_policy.inherit(open_model)
+
+    def dry_run(self, base: nn.Module, model: nn.Module, batch_size: int) -> Payback:
+        """What dropping blocks can save on this device, and what the policy costs.
+
+        Args:
+            base: The network before it was wrapped.
+            model: It under BlockDrop.
+            batch_size: Images at a time.
+        """
+        from greenadapt.adapters.blockdrop.payback import payback
+
+        return payback(model, batch_size)
 
 
-def _gate(blocks: Sequence[ResidualBlock]) -> None:
-    for index, block in enumerate(blocks):
-        become(block.module, Gated)
-        block.module.gate_index = index  # type: ignore[assignment]
-        block.module.gate_checkpointing = False  # type: ignore[assignment]
+def _policy(model: nn.Module, config: BlockDropConfig, blocks: int) -> Policy:
+    channels, height, width = input_shape(model)
+    policy = Policy(blocks, channels, (height, width), config.policy_net, config.policy_downscale)
+    first = next(model.parameters())
+    policy.to(first.device, first.dtype)
+    return policy
 
 
-def _change(block: ResidualBlock, keep: float | None) -> str:
-    if keep == 0.0:
+def _with_kept(model: BlockDrop) -> list[Block]:
+    """The blocks with the share of images that run them; what cannot be dropped always runs."""
+    path = iter(model.greenadapt_kept or [None] * model.greenadapt_blocks)
+    blocks = []
+    for block in model.greenadapt_found:
+        kept = next(path) if block.droppable else True
+        share = None if kept is None else float(kept)
+        blocks.append(Block(block.name, block.shortcut, block.droppable, share, block.why_not))
+    return blocks
+
+
+def _notes(model: BlockDrop) -> list[str]:
+    if model.greenadapt_policy is not None:
+        return model.greenadapt_policy.notes()
+    config = model.greenadapt_config
+    searched = config.policy == "sensitivity" and config.keep < 1
+    return [_UNMEASURED] if searched and all(model.greenadapt_kept or ()) else []
+
+
+def _change(block: Block) -> str:
+    if not block.droppable:
+        return f"  {block.name} (always runs: {block.why_not})"
+    if block.kept == 0.0:
         return f"- {block.name} ({block.shortcut} shortcut stays)"
-    return f"{'?' if keep is None else ' '} {block.name} ({block.shortcut} shortcut)"
+    return f"{'?' if block.kept is None else ' '} {block.name} ({block.shortcut} shortcut)"
 
 
 adapter = BlockDropAdapter()

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from greenadapt.adapters.options import check_share, check_whole
-from greenadapt.errors import OptionError
+from greenadapt.errors import OptionError, did_you_mean
 
-POLICIES = ("learned", "spread", "first", "random")
+POLICIES = ("learned", "spread", "first", "random", "sensitivity")
+OBJECTIVES = ("reinforce", "gumbel")
+GRANULARITIES = ("block", "branch")
 EXECUTIONS = ("auto", "grouped", "gathered", "masked")
+_MOST_PATHS = 4096
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,14 @@ class BlockDropConfig:
     Attributes:
         keep: Share of the blocks to keep: what a fixed policy keeps, and what training of a learned one
             aims for. 1.0 keeps all and adds no policy network: the model is the base, bit for bit.
-        policy: "learned" decides per image; "spread", "first" and "random" keep the same blocks always.
+        policy: "learned" decides per image; "spread", "first" and "random" keep the same blocks always, and
+            so does "sensitivity": the best fixed path, found on images at the beginning of a training or by
+            `greenadapt.adapters.blockdrop.fixed.find_best_path`; until then it keeps all.
+        granularity: "block" drops whole residual blocks, "branch" attention and MLP by themselves.
+        objective: How a learned policy is trained: "reinforce" as in the paper, or "gumbel", by
+            straight-through gradients from the best fixed path.
+        paths: Most distinct paths that a learned policy may take; 0 is as many as it likes. The whole
+            network is always one of them.
         policy_net: timm name of the policy's network; "auto" takes the paper's ResNet-8 up to 64 px and
             its ResNet-10 above.
         policy_downscale: The policy sees the image average-pooled by this factor.
@@ -34,6 +44,9 @@ class BlockDropConfig:
 
     keep: float = 0.6
     policy: str = "learned"
+    granularity: str = "block"
+    objective: str = "reinforce"
+    paths: int = 0
     policy_net: str = "auto"
     policy_downscale: int = 2
     execution: str = "auto"
@@ -44,11 +57,23 @@ class BlockDropConfig:
         check_share("keep", self.keep)
         check_whole("policy_downscale", self.policy_downscale, 1, 8)
         check_whole("seed", self.seed, 0, 2**63 - 1)
-        for name, value, known in (
-            ("policy", self.policy, POLICIES),
-            ("execution", self.execution, EXECUTIONS),
+        check_whole("paths", self.paths, 0, _MOST_PATHS)
+        if self.paths == 1:
+            raise OptionError(
+                "One path for all images is a fixed policy.",
+                "paths=1",
+                "Use policy='sensitivity', or 2 or more.",
+            )
+        for name, known in (
+            ("policy", POLICIES),
+            ("granularity", GRANULARITIES),
+            ("objective", OBJECTIVES),
+            ("execution", EXECUTIONS),
         ):
+            value = getattr(self, name)
             if value not in known:
                 raise OptionError(
-                    f"{name} is not known.", f"{name}={value!r}", f"Use one of: {', '.join(known)}."
+                    f"{name} is not known.",
+                    f"{name}={value!r}",
+                    did_you_mean(str(value), known) or f"Use one of: {', '.join(known)}.",
                 )

@@ -1,0 +1,51 @@
+"""How BlockDrop trains: one objective for each way to find a policy, and the plain one of fixed policies.
+
+    stages.py            what both objectives of a learned policy share: modes, the base's loss, settling
+    ├── reinforce.py     the paper's: a curriculum, rewards, a self-critical baseline, then joint training
+    └── relaxed.py       beyond it: from the best fixed path, by straight-through gradients
+    fixed.py             a fixed policy: find its path if it must be found, then train plainly
+    terms.py             the terms of the losses
+    optimizers.py        SGD for the base and AdamW for the policy, in one
+
+Where the paper's published code is at odds with itself, this is what is done here:
+
+1. The policy gradient is averaged over the batch, in both stages; there it is summed in the second.
+2. The entropy is that of a Bernoulli variable, both terms of it, over the free blocks only.
+3. Batch norms see the samples that run a block and no others (see `BlockDrop.forward_under`), and the
+   baseline's pass runs in eval mode and moves no statistics.
+4. There is no value head: nothing trained it.
+5. There is no variant that decides step by step: it could not run.
+
+Source: Wu et al., "BlockDrop", CVPR 2018, sections 3.2 and 3.3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from greenadapt.adapters.blockdrop.objectives.fixed import FixedObjective
+from greenadapt.adapters.blockdrop.objectives.reinforce import ReinforceObjective
+from greenadapt.adapters.blockdrop.objectives.relaxed import RelaxedObjective
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from greenadapt.adapters.blockdrop.adapter import BlockDrop
+    from greenadapt.interfaces import Objective
+
+__all__ = ["FixedObjective", "ReinforceObjective", "RelaxedObjective", "objective_of"]
+
+
+def objective_of(model: BlockDrop, teacher: nn.Module | None, epochs: int) -> Objective:
+    """The objective that a model's options ask for.
+
+    Args:
+        model: A model under BlockDrop.
+        teacher: A frozen network whose logits are learned from as well, or None.
+        epochs: Of the whole training.
+    """
+    if model.greenadapt_policy is None:
+        return FixedObjective(model, teacher)
+    if model.greenadapt_config.objective == "gumbel":
+        return RelaxedObjective(model, teacher, epochs)
+    return ReinforceObjective(model, teacher, epochs)

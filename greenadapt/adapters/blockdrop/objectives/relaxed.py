@@ -1,0 +1,170 @@
+"""A policy trained by straight-through gradients, from the best fixed path on; not in the paper.
+
+    s [B, K] ── u ~ Bernoulli(s')     by the Gumbel-max trick, which for two outcomes is this
+                │   u = 1   out = block(x)       gradient of the gate    <dL/dout, block(x) - shortcut(x)>
+                └   u = 0   out = shortcut(x)    likewise, from a forward pass that moves no statistics
+
+REINFORCE learns of K decisions from one number for each image. Here each decision has its own: how the loss
+would change if the gate moved. A block that runs tells the slope at 1, where a trained base has little; one
+that was dropped tells it at 0. Each is weighted by one over twice its chance, so that on average their mean
+is taken: what a block is worth by the trapezoidal rule. The budget sets the price of a block, the policy
+keeps it for the images on which it is worth more.
+
+The policy starts from the best fixed path (`greenadapt.adapters.blockdrop.fixed`), found on unlabelled
+images, and so needs no curriculum: the base learns from the first step on, on paths near those that will run.
+
+Source of the gradient: Bengio et al., arXiv 1308.3432; of the sampling: Jang et al., ICLR 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
+
+from greenadapt.adapters.blockdrop.fixed import find_best_path
+from greenadapt.adapters.blockdrop.objectives.fixed import first_images
+from greenadapt.adapters.blockdrop.objectives.stages import PolicyObjective
+from greenadapt.adapters.blockdrop.objectives.terms import bounded, off_budget
+from greenadapt.adapters.execution import Gathered
+from greenadapt.adapters.gates import Rowwise
+from greenadapt.adapters.residual import residual_blocks
+
+if TYPE_CHECKING:
+    from greenadapt.adapters.blockdrop.adapter import BlockDrop
+
+EXPLORED = 0.9
+"""Bound of the probabilities that paths are sampled from."""
+BUDGET_WEIGHT = 30.0
+SURE = 2.0
+"""Logit of the policy's decisions on the best fixed path: sigmoid(2) = 0.88."""
+
+
+class RelaxedObjective(PolicyObjective):
+    """Joint training of base and policy by straight-through gradients; see the module for what it is.
+
+    Args:
+        model: A model with a learned policy.
+        teacher: A frozen network whose logits are learned from as well.
+        epochs: Of the whole training; three eighths are the settling.
+    """
+
+    name = "blockdrop gumbel"
+    settling_share = 0.375
+
+    def __init__(self, model: BlockDrop, teacher: nn.Module | None, epochs: int) -> None:
+        super().__init__(model, teacher, epochs)
+        self.norms = norms_of(self.network)
+
+    def prepare(self, loader: DataLoader[Any]) -> None:
+        """Finds the best fixed path on the first images and has the policy begin with it."""
+        super().prepare(loader)
+        found = find_best_path(self.network, first_images(loader), self.keep, adapted=True)
+        begin_with(self.policy, found.path)
+
+    def explore(
+        self, images: Tensor, labels: Tensor, probabilities: Tensor, greedy: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of a sampled path, with gradients for the decisions, and which images it gets right."""
+        chances = bounded(probabilities.detach(), EXPLORED)
+        sampled = torch.bernoulli(chances).bool()
+        weights = 0.5 / torch.where(sampled, chances, 1 - chances)
+        slack = (probabilities - probabilities.detach()) * weights
+        logits = self.model.forward_in(images, Relaxed(sampled, slack, self.norms))
+        self.check(logits, "a logit of a sampled path")
+        loss = self.base_loss(images, logits, labels)
+        loss = loss + BUDGET_WEIGHT * off_budget(probabilities, self.budget)
+        return loss, logits.detach().argmax(1) == labels
+
+
+def begin_with(policy: Any, path: Sequence[bool]) -> None:
+    """Has a policy decide for this path, [K], whatever the image, and leaves it within reach of a change."""
+    heads = policy.net.get_classifier()
+    for head in heads if isinstance(heads, (tuple, list)) else [heads]:
+        layers = [
+            m for m in head.modules() if getattr(m, "bias", None) is not None and len(m.bias) == len(path)
+        ]
+        with torch.no_grad():
+            layers[-1].weight.zero_()
+            layers[-1].bias.copy_(torch.tensor([SURE if kept else -SURE for kept in path]))
+
+
+class Relaxed:
+    """A run as `Gathered`, in which every decision gets the gradient of its gate.
+
+    Args:
+        table: bool, [B, K]: blocks kept.
+        slack: [B, K], zero in value, through which the gradients of the gates go to the policy.
+        norms: The batch norms of each block, which are in eval mode while a dropped block is only asked.
+    """
+
+    def __init__(self, table: Tensor, slack: Tensor, norms: dict[int, list[nn.Module]]) -> None:
+        self.gathered = Gathered(table, slack.device)
+        self.slack = slack
+        self.norms = norms
+
+    def step(self, index: int, block: Rowwise, shortcut: Rowwise, x: Tensor) -> Tensor:
+        """The output of a block on the samples that keep it and of its shortcut on the others."""
+        column = self.slack[:, index]
+
+        def ran(x_rows: Tensor, rows: Tensor | None) -> Tensor:
+            out = block(x_rows, rows)
+            with torch.no_grad():
+                worth = out - shortcut(x_rows, rows)
+            return _with_gate(out, column if rows is None else column[rows], worth)
+
+        def passed(x_rows: Tensor, rows: Tensor | None) -> Tensor:
+            out = shortcut(x_rows, rows)
+            with torch.no_grad(), _still(self.norms.get(index, [])):
+                worth = block(x_rows, rows) - out
+            return _with_gate(out, column if rows is None else column[rows], worth)
+
+        return self.gathered.step(index, ran, passed, x)
+
+
+class _Gate(torch.autograd.Function):
+    """Passes its first argument on; the gradient of the gate is the product of its own with `worth`."""
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, gate: Tensor, worth: Tensor) -> Tensor:
+        ctx.save_for_backward(worth)
+        ctx.gate_dtype = gate.dtype
+        return out.view_as(out)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (worth,) = ctx.saved_tensors
+        (gradient,) = gradients
+        moved = (gradient * worth).sum(dim=tuple(range(1, worth.ndim)), dtype=ctx.gate_dtype)
+        return gradient, moved, None
+
+
+def _with_gate(out: Tensor, gate: Tensor, worth: Tensor) -> Tensor:
+    gated: Tensor = _Gate.apply(out, gate, worth)
+    return gated
+
+
+def norms_of(model: nn.Module) -> dict[int, list[nn.Module]]:
+    """The batch norms of each block that can be dropped, by its number."""
+    droppable = [block for block in residual_blocks(model) if block.droppable]
+    return {
+        index: [norm for norm in block.module.modules() if isinstance(norm, _BatchNorm)]
+        for index, block in enumerate(droppable)
+    }
+
+
+@contextmanager
+def _still(norms: list[nn.Module]) -> Iterator[None]:
+    modes = [norm.training for norm in norms]
+    for norm in norms:
+        norm.training = False
+    try:
+        yield
+    finally:
+        for norm, mode in zip(norms, modes, strict=True):
+            norm.training = mode

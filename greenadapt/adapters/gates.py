@@ -1,0 +1,162 @@
+"""Gates: residual blocks that run, or pass on their shortcut, as the run under way in their thread says.
+
+    gate(residual_blocks(model))       in place; outside a run every block is the ordinary block it was
+    with under(run): model(images)     each droppable block asks run.step(index, block, shortcut, x)
+    ungate(model)                      the classes they had
+
+A run decides for whole samples: it calls `block` or `shortcut` with rows of x, and the gate cuts the
+block's other arguments down to the same rows. Where that cannot be done the block is not sliceable, and a run
+must take the batch as it is. Gates checkpoint themselves, so that a recomputed forward sees the decision of
+the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from greenadapt.adapters.residual.block import Address, ResidualBlock, forget, note
+from greenadapt.adapters.residual.branches import Quiet, alone, quieten
+from greenadapt.adapters.retrofit import Retrofit, become
+
+Rowwise = Callable[[Tensor, Tensor | None], Tensor]
+"""Called as f(x_rows, rows): rows [n], int64 on x's device, are the samples that x_rows holds; None: all."""
+
+
+class Run(Protocol):
+    """Decides, for one forward pass, how each gated block runs."""
+
+    def step(self, index: int, block: Rowwise, shortcut: Rowwise, x: Tensor) -> Tensor:
+        """The output of droppable block `index` on x [B, ...]."""
+
+
+_RUN: ContextVar[Run | None] = ContextVar("greenadapt_run", default=None)
+
+
+@contextmanager
+def under(run: Run) -> Iterator[None]:
+    """Gated blocks called in this thread within the context follow this run."""
+    token = _RUN.set(run)
+    try:
+        yield
+    finally:
+        _RUN.reset(token)
+
+
+def running() -> bool:
+    """Whether a run is under way in this thread."""
+    return _RUN.get() is not None
+
+
+class Gated(Retrofit):
+    """A residual block that runs, or passes on its shortcut, as the run under way says.
+
+    Attributes:
+        gate_index: Its number among the droppable blocks of its model; that of its first branch, if any.
+        gate_blocks: What is known of it, or of each of its branches.
+        gate_checkpointing: Whether it recomputes its activations in the backward pass.
+    """
+
+    gate_index: int
+    gate_blocks: tuple[ResidualBlock, ...]
+    gate_checkpointing: bool
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As the block's own forward."""
+        run = _RUN.get()
+        plain: Callable[..., Any] = super().forward  # type: ignore[misc]
+        if run is None:
+            return plain(*args, **kwargs)
+        x, rest = args[0], args[1:]
+        for number, known in enumerate(self.gate_blocks):
+            step = _Step(self, plain, known, rest, kwargs)
+            x = run.step(self.gate_index + number, step.block, step.shortcut, x)
+        return x
+
+
+class _Step:
+    """A gated block, or one branch of it, within one call.
+
+    Args:
+        gate: The block.
+        plain: Its own forward.
+        known: What is known of it.
+        rest: The arguments after the first.
+        kwargs: The named ones.
+    """
+
+    def __init__(
+        self, gate: Gated, plain: Callable[..., Any], known: ResidualBlock, rest: Any, kwargs: Any
+    ) -> None:
+        self.gate, self.plain, self.known, self.rest, self.kwargs = gate, plain, known, rest, kwargs
+
+    def block(self, x: Tensor, rows: Tensor | None) -> Any:
+        """The block, or its branch, on these rows."""
+        rest, kwargs = self._others(rows)
+        call = self.plain if self.known.branch is None else self._alone
+        if self.gate.gate_checkpointing and torch.is_grad_enabled():
+            return checkpoint(call, x, *rest, use_reentrant=False, **kwargs)
+        return call(x, *rest, **kwargs)
+
+    def shortcut(self, x: Tensor, rows: Tensor | None) -> Any:
+        """What is passed on of these rows when the block is dropped."""
+        rest, kwargs = self._others(rows)
+        return self.known.passage(self.gate, (x, *rest), kwargs)  # type: ignore[arg-type]
+
+    def _alone(self, *args: Any, **kwargs: Any) -> Any:
+        with alone(self.known.branch):  # type: ignore[arg-type]
+            return self.plain(*args, **kwargs)
+
+    def _others(self, rows: Tensor | None) -> tuple[Any, Any]:
+        if rows is None or not (self.rest or self.kwargs):
+            return self.rest, self.kwargs
+        shared = self.known.shared
+        rest = tuple(_cut(part, rows, shared, (number + 1,)) for number, part in enumerate(self.rest))
+        return rest, {key: _cut(part, rows, shared, (key,)) for key, part in self.kwargs.items()}
+
+
+def gate(blocks: Sequence[ResidualBlock]) -> None:
+    """Gates each droppable block where it stands, in place; their numbers count droppable ones only."""
+    note(blocks)
+    for index, block in enumerate(block for block in blocks if block.droppable):
+        if isinstance(block.module, Gated):
+            block.module.gate_blocks += (block,)
+        else:
+            gated: Any = become(block.module, Gated)
+            gated.gate_index, gated.gate_blocks, gated.gate_checkpointing = index, (block,), False
+        if block.branch is not None:
+            quieten(block)
+
+
+def ungate(model: nn.Module) -> nn.Module:
+    """Gives every gated block of a model the class it had, in place; returns the model."""
+    forget(model)
+    for module in list(model.modules()):
+        if isinstance(module, (Gated, Quiet)):
+            module.__class__ = type(module).retrofit_base  # type: ignore[assignment]
+            for name in [key for key in vars(module) if key.startswith(("gate_", "quiet_"))]:
+                delattr(module, name)
+    return model
+
+
+def all_sliceable(model: nn.Module) -> bool:
+    """Whether every gated block can be run on some samples of a batch; where not, a run must group."""
+    gates = [module for module in model.modules() if isinstance(module, Gated)]
+    return all(block.sliceable for module in gates for block in module.gate_blocks)
+
+
+def _cut(value: Any, rows: Tensor, shared: Sequence[Address], address: Address) -> Any:
+    """Every tensor that is by sample cut down to these samples; everything else as it is."""
+    if isinstance(value, Tensor):
+        return value if address in shared or value.ndim == 0 else value.index_select(0, rows)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_cut(part, rows, shared, (*address, number)) for number, part in enumerate(value))
+    if isinstance(value, dict):
+        return {key: _cut(part, rows, shared, (*address, key)) for key, part in value.items()}
+    return value

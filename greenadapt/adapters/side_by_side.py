@@ -1,0 +1,132 @@
+"""A retrofit beside its base on this device, before any training: for adapters of static networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+from greenadapt.adapters.counting import counting
+from greenadapt.adapters.timing import BUDGET_SECONDS, Clock, example_images, rounds, spread, timed
+from greenadapt.tables import Column, text_table
+from greenadapt.units import with_prefix
+
+_FLOPS_PER_MAC = 2
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """What a retrofit takes and what its base does; print it.
+
+    Attributes:
+        device: A torch device.
+        threads: Of torch, for networks on the CPU.
+        batch_size: B.
+        image: Channels, height and width.
+        rounds: How often each was timed; all seconds are medians, of a batch.
+        spread: Distance of the quartiles of the base's times, as a share of their median.
+        base_seconds: Of the base.
+        seconds: Of the retrofit.
+        base_macs: Multiply-accumulates of an image, of the base.
+        macs: The same of the retrofit.
+        time_saved: Share of the base's time; below 0 where the retrofit is slower.
+        flops_saved: Share of the base's FLOPs.
+        pays: Whether time is saved here.
+    """
+
+    device: str
+    threads: int
+    batch_size: int
+    image: tuple[int, int, int]
+    rounds: int
+    spread: float
+    base_seconds: float
+    seconds: float
+    base_macs: int
+    macs: int
+    time_saved: float
+    flops_saved: float
+    pays: bool
+
+    def __str__(self) -> str:
+        where = f"cpu, {self.threads} thread(s)" if self.device == "cpu" else self.device
+        image = "x".join(map(str, self.image))
+        rows = [
+            ["base", with_prefix(self.base_seconds, "s"), _flops(self.base_macs)],
+            ["retrofit", with_prefix(self.seconds, "s"), _flops(self.macs)],
+            ["saved", f"{100 * self.time_saved:+.1f} %", f"{100 * self.flops_saved:+.1f} %"],
+        ]
+        return "\n\n".join(
+            (
+                f"Before training, on {where}: batch {self.batch_size} of {image}, medians of {self.rounds} "
+                "rounds",
+                text_table([Column("", "left"), Column("time/batch"), Column("FLOPs/image")], rows),
+                self._verdict(),
+            )
+        )
+
+    def _verdict(self) -> str:
+        if not self.pays:
+            return f"It will not pay here: it takes {-100 * self.time_saved:.1f} % more time than its base."
+        within = abs(self.time_saved) < self.spread
+        unsure = f", less than the times vary ({100 * self.spread:.0f} %, quartiles)" if within else ""
+        return f"It saves {100 * self.time_saved:.1f} % of the time{unsure}."
+
+
+def side_by_side(
+    base: nn.Module, retrofit: nn.Module, batch_size: int = 1, budget_seconds: float = BUDGET_SECONDS
+) -> SideBySide:
+    """Times a retrofit and its base in turn, on the device that they are on, and counts what they compute.
+
+    Args:
+        base: The network before it was wrapped.
+        retrofit: The network after.
+        batch_size: Images at a time.
+        budget_seconds: About how long to time.
+    """
+    images = example_images(base, batch_size)
+    modes = [(module, module.training) for net in (base, retrofit) for module in net.modules()]
+    clock, networks = Clock(images.device), {"base": base, "retrofit": retrofit}
+    try:
+        base.eval()
+        retrofit.eval()
+        with torch.inference_mode():
+            steps = [timed(name, _call(net, images), clock) for name, net in networks.items()]
+            found = rounds(steps, budget_seconds)
+        base_macs, macs = _macs(base, images[:1]), _macs(retrofit, images[:1])
+    finally:
+        for module, training in modes:
+            module.training = training
+    before, after = median(found["base"]), median(found["retrofit"])
+    return SideBySide(
+        device=str(images.device),
+        threads=torch.get_num_threads(),
+        batch_size=batch_size,
+        image=(images.shape[1], images.shape[2], images.shape[3]),
+        rounds=len(found["base"]),
+        spread=spread(found["base"]),
+        base_seconds=before,
+        seconds=after,
+        base_macs=base_macs,
+        macs=macs,
+        time_saved=1 - after / before,
+        flops_saved=1 - macs / base_macs,
+        pays=after < before,
+    )
+
+
+def _call(network: nn.Module, images: Tensor) -> Callable[[], object]:
+    return lambda: network(images)
+
+
+def _macs(network: nn.Module, image: Tensor) -> int:
+    with counting(network) as counter:
+        network(image)
+        return counter.macs
+
+
+def _flops(macs: int) -> str:
+    return with_prefix(_FLOPS_PER_MAC * macs, "").strip()

@@ -1,0 +1,89 @@
+"""Gates cut a block's other arguments down to the samples that a run asks for."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+from greenadapt.adapters.execution import Gathered, OnePath, execute
+from greenadapt.adapters.gates import all_sliceable, gate, running, under
+from greenadapt.adapters.residual import residual_blocks
+from tests.adapters.test_residual import Net, Plain
+from tests.bench.zoo.oracle import awake
+
+
+def one_by_one(model, images, table):
+    rows = []
+    for image, row in zip(images, table, strict=True):
+        with under(OnePath(tuple(row.tolist()))):
+            rows.append(model(image[None]))
+    return torch.cat(rows)
+
+
+class Asking(Plain):
+    """Uses a mask that is by sample and a table that is not, though it has as many rows as the batch."""
+
+    def forward(self, x, mask=None, *, table=None):
+        assert len(mask) == len(x)
+        assert len(table) == 5
+        return super().forward(x * 1.0) + self.conv(x) * mask[:, None] * table.sum()
+
+
+def test_arguments_of_a_sample_go_with_it_and_shared_ones_stay():
+    model = Net(Asking(), Asking(), Asking()).eval()
+    gate(residual_blocks(model))
+    assert all_sliceable(model)
+    torch.manual_seed(0)
+    # As many images as the table has rows: only what was recorded tells them apart.
+    images, table = torch.randn(5, 3, 16, 16), torch.rand(5, 3) < 0.5
+    with torch.inference_mode(), under(Gathered(table, images.device)):
+        found = model(images)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, one_by_one(model, images, table), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sliceable"),
+    [
+        ("test_vit", {}, True),
+        ("eva02_tiny_patch14_224", {"depth": 2, "img_size": 56}, True),
+        ("tnt_s_legacy_patch16_224", {"depth": 2, "img_size": 64}, False),
+        ("pvt_v2_b0", {}, True),
+    ],
+)
+def test_mixed_batches_of_blocks_with_more_arguments(name, options, sliceable):
+    model = awake(timm.create_model(name, **options).eval())
+    gate(residual_blocks(model))
+    assert all_sliceable(model) == sliceable
+    torch.manual_seed(0)
+    size = options.get("img_size", 64)
+    count = sum(b.droppable for b in residual_blocks(model))
+    images, table = torch.randn(4, 3, size, size), torch.rand(4, count) < 0.5
+    with torch.inference_mode():
+        expected = one_by_one(model, images, table)
+        found = execute(model, images, table, "gathered", sliceable=sliceable)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_checkpointing_gives_the_gradients_of_the_same_path():
+    model = awake(timm.create_model("test_resnet")).eval()
+    gate(residual_blocks(model))
+    count = sum(b.droppable for b in residual_blocks(model))
+    path = tuple(k % 2 == 1 for k in range(count))
+    images = torch.randn(2, 3, 64, 64)
+    gradients = []
+    for checkpointing in (False, True):
+        for block in residual_blocks(model):
+            block.module.gate_checkpointing = checkpointing
+        model.zero_grad()
+        with under(OnePath(path)):
+            loss = model(images).square().sum()
+        # The decision is taken in the forward: the recomputation happens outside the run.
+        assert not running()
+        loss.backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for plain, recomputed in zip(*gradients, strict=True):
+        assert (plain is None) == (recomputed is None)
+        if plain is not None:
+            torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)

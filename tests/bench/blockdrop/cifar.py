@@ -1,0 +1,266 @@
+"""BlockDrop against plain depth on CIFAR-10: is it more accurate than a plain ResNet of its cost?
+
+    python -m tests.bench.blockdrop.cifar train --arm blockdrop     and spread, random, first, sensitivity
+    python -m tests.bench.blockdrop.cifar evaluate
+
+    ResNet-56 with its published weights ── wrap(arm) ── finetune, the ResNet-56 as teacher ──> <arm>.json
+                                                                                               <arm>.safetensors
+
+Every arm has the same epochs, learning rate, batches, augmentation and teacher, and a path or policy that
+spends no more than a plain ResNet-32, policy included. The recipe was fixed before the test images were
+looked at: the curve shows the first thousand of them, and nothing is chosen by it. FLOPs are 2 x MAC of
+convolutions and linear layers, as BlockDrop counts. A training that was interrupted goes on when it is
+started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import greenadapt
+from greenadapt.adapters.blockdrop.fixed import find_best_path, fixed_path
+from greenadapt.data import ImageArrays
+from greenadapt.errors import GreenadaptError
+from greenadapt.finetuning import finetune
+from greenadapt.statistics import unpack_hits
+from tests.bench import cifar10
+from tests.bench.blockdrop.cifar_figures import RIVAL, against, block_flops, measured, table_of
+
+ARMS = ("blockdrop", "spread", "random", "first", "sensitivity")
+DEPTH = 56
+ROOT = Path(__file__).resolve().parents[3]
+RESULTS = ROOT / "docs" / "results" / "blockdrop-cifar"
+WORK = ROOT / "out" / "bench" / "blockdrop-cifar"
+_WATCHED = 1000
+_SEARCHED = 128
+_LEARNED = {"policy": "learned", "objective": "gumbel", "policy_net": "cifar_resnet8", "policy_downscale": 2}
+_LEARNED_KEEP = 0.515
+"""13.9 of 27 blocks: 133.5 MFLOPs with the policy's 6.1, of ResNet-32's 137.7, if stages keep their first."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all arms have in common.
+
+    Attributes:
+        epochs: Passes over the training images.
+        learning_rate: The base's highest.
+        weight_decay: For weights.
+        batch_size: Images per step.
+        precision: Of autocast.
+        seed: Of everything that is drawn.
+        images: How many training images.
+    """
+
+    epochs: int = 20
+    learning_rate: float = 0.03
+    weight_decay: float = 1e-4
+    batch_size: int = 128
+    precision: str = "bf16"
+    seed: int = 0
+    images: int = 50_000
+
+
+def train(
+    arm: str, recipe: Recipe, keep: float | None, results: Path, work: Path, tested: int = 10_000
+) -> dict[str, Any]:
+    """Trains one arm, or goes on where it stopped, and writes its figures and weights.
+
+    Args:
+        arm: One of `ARMS`.
+        recipe: The recipe.
+        keep: Share of the blocks; None is what fits the budget.
+        results: Folder for the figures and weights.
+        work: Folder for the checkpoint.
+        tested: How many test images the figures are of.
+
+    Returns:
+        The figures.
+    """
+    teacher = cifar10.folded(cifar10.plain(DEPTH))
+    data = cifar10.first(cifar10.images("train"), recipe.images)
+    test = cifar10.first(cifar10.images("test"), tested)
+    thin = wrapped(arm, fitting_keep(arm, data, recipe.seed) if keep is None else keep, recipe.seed)
+    work.mkdir(parents=True, exist_ok=True)
+    checkpoint = work / f"{arm}.checkpoint"
+    training = finetune(
+        thin,
+        data,
+        val=cifar10.first(test, _WATCHED),
+        teacher=teacher,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        seed=recipe.seed,
+        precision=recipe.precision,  # type: ignore[arg-type]
+        device="cpu",
+        checkpoint=checkpoint,
+        resume=checkpoint.exists(),
+        meter=None,
+        progress=_say,
+    )
+    results.mkdir(parents=True, exist_ok=True)
+    save_file(_small(thin.state_dict()), results / f"{arm}.safetensors")
+    options = asdict(thin.greenadapt_config)  # type: ignore[call-overload]
+    thin.load_state_dict(_read(results / f"{arm}.safetensors"))
+    figures = {
+        "arm": arm,
+        "options": options,
+        "recipe": asdict(recipe),
+        "optimizer": training.optimizer,
+        "objective": training.objective,
+        "teacher": f"cifar_resnet{DEPTH}",
+        "curve": training.curve,
+        "seconds": round(training.seconds),
+        "threads": torch.get_num_threads(),
+        **measured(thin, test),
+    }
+    (results / f"{arm}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return figures
+
+
+def wrapped(arm: str, keep: float, seed: int) -> nn.Module:
+    """The ResNet-56 with its published weights under the policy of an arm."""
+    torch.manual_seed(seed)
+    options: dict[str, Any] = _LEARNED if arm == "blockdrop" else {"policy": arm}
+    return greenadapt.wrap(cifar10.plain(DEPTH), "blockdrop", keep=keep, seed=seed, **options)
+
+
+def fitting_keep(arm: str, data: ImageArrays, seed: int) -> float:
+    """The largest share of the blocks that costs no more than the plain rival, ResNet-32.
+
+    Args:
+        arm: One of `ARMS`. The learned policy's share is fixed: what it costs is known after training.
+        data: Training images, for the arm whose path is found on them.
+        seed: Of the random path.
+    """
+    if arm == "blockdrop":
+        return _LEARNED_KEEP
+    model: Any = wrapped("spread", 0.5, seed)
+    rest, blocks = block_flops(model)
+    limit, count = 2 * cifar10.macs(cifar10.plain(RIVAL)), len(blocks)
+    paths: list[tuple[bool, ...]] = []
+    if arm == "sensitivity":
+        least = next(n for n in range(count, 0, -1) if rest + n * max(blocks) <= limit)
+        images = torch.stack([data[i][0] for i in range(min(_SEARCHED, len(data)))])
+        dropped = find_best_path(model, images, least / count, adapted=True).dropped
+        paths = [tuple(b not in dropped[:n] for b in range(count)) for n in range(len(dropped) + 1)]
+    else:
+        paths = [fixed_path(arm, count, n / count, seed) for n in range(count, 0, -1)]
+    costs = [rest + sum(f for f, kept in zip(blocks, path, strict=True) if kept) for path in paths]
+    fits = next(path for path, cost in zip(paths, costs, strict=True) if cost <= limit)
+    return sum(fits) / count
+
+
+def evaluate(results: Path) -> list[dict[str, Any]]:
+    """Recomputes accuracy and FLOPs of every arm's committed weights, and compares with plain networks.
+
+    Args:
+        results: Folder with what `train` wrote.
+
+    Returns:
+        One row for each network, the plain ones first; an arm's has its p-values against them.
+    """
+    test = cifar10.images("test")
+    plain = {depth: cifar10.hits(cifar10.plain(depth), test) for depth in cifar10.DEPTHS}
+    rows: list[dict[str, Any]] = [
+        {
+            "name": f"ResNet-{depth}",
+            "top1": float(right.mean()),
+            "mflops": 2 * cifar10.macs(cifar10.plain(depth)) / 1e6,
+        }
+        for depth, right in plain.items()
+    ]
+    for file in sorted(results.glob("*.safetensors"), key=lambda f: ARMS.index(f.stem)):
+        written = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        model = wrapped(file.stem, written["options"]["keep"], written["options"]["seed"])
+        model.load_state_dict(_read(file))
+        found = measured(model.eval(), test)
+        right = torch.tensor(unpack_hits(found["hits"], found["images"])).numpy()
+        figures = {key: value for key, value in found.items() if key not in ("hits", "fingerprint")}
+        rows.append(
+            {"name": file.stem, **figures, "written_top1": written["top1"], "against": against(right, plain)}
+        )
+    return rows
+
+
+def _small(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of two and more dimensions in half precision; norms and biases keep theirs."""
+    return {
+        name: (value.half() if value.is_floating_point() and value.ndim > 1 else value).contiguous()
+        for name, value in state.items()
+    }
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    return {
+        name: value.float() if value.ndim > 1 and value.is_floating_point() else value
+        for name, value in load_file(file).items()
+    }
+
+
+def _say(message: str, fraction: float) -> None:
+    if not message.endswith("…"):
+        sys.stdout.write(message + "\n")
+        sys.stdout.flush()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs as a command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.blockdrop.cifar", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("command", choices=("train", "evaluate"))
+    parser.add_argument("--arm", choices=ARMS)
+    parser.add_argument(
+        "--keep", type=float, help="share of the blocks; what fits ResNet-32's FLOPs if left out"
+    )
+    for name, kind in (("epochs", int), ("learning-rate", float), ("weight-decay", float), ("seed", int)):
+        parser.add_argument(f"--{name}", type=kind, default=getattr(Recipe, name.replace("-", "_")))
+    parser.add_argument("--images", type=int, default=Recipe.images, help="training images, the first ones")
+    parser.add_argument("--test-images", type=int, default=10_000, help="test images of the figures")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--work", type=Path, default=WORK)
+    given = parser.parse_args(argv)
+    torch.set_num_threads(given.threads)
+    try:
+        if given.command == "evaluate":
+            rows = evaluate(given.results)
+            given.results.mkdir(parents=True, exist_ok=True)
+            (given.results / "comparison.json").write_text(
+                json.dumps(rows, indent=1) + "\n", encoding="utf-8"
+            )
+            sys.stdout.write(table_of(rows))
+            return 0
+        if given.arm is None:
+            parser.error("train needs --arm")
+        recipe = Recipe(
+            epochs=given.epochs,
+            learning_rate=given.learning_rate,
+            weight_decay=given.weight_decay,
+            seed=given.seed,
+            images=given.images,
+        )
+        figures = train(given.arm, recipe, given.keep, given.results, given.work, given.test_images)
+    except GreenadaptError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(
+        f"{given.arm}: {100 * figures['top1']:.2f} % at {figures['mflops']:.1f} MFLOPs, "
+        f"{figures['kept']:.2f} of {figures['blocks']} blocks, {figures['paths']} paths\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
