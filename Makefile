@@ -8,7 +8,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint unit plugins format docs bench bench-energy clean
+.PHONY: help quickstart test lint unit plugins format docs bench bench-energy bench-blockdrop bench-zoo bench-biglittle clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,15 @@ bench: $(DEV)  ## full audit of the embedded networks, published to profiles/ (a
 
 bench-energy: $(BENCH)/.installed  ## how far our joules are from a simulator's truth, into docs/results/ (about 15 minutes)
 	"$(BENCH)/bin/python" -m tests.bench.energy
+
+bench-zoo: $(DEV)  ## which of timm's architectures BlockDrop wraps, into docs/results/ (hours, one core; goes on where it stopped)
+	nice -n 19 "$(PYTHON)" -m tests.bench.zoo
+
+bench-blockdrop: $(DEV)  ## whether dropped blocks save time, into docs/results/ (12 minutes on two idle cores)
+	"$(PYTHON)" -m tests.bench.blockdrop
+
+bench-biglittle: $(DEV)  ## the Big-Little networks: counts, realised savings, memory, into docs/results/ (about ten minutes, two idle cores)
+	"$(PYTHON)" -m tests.bench.biglittle
 
 clean:
 	rm -rf "$(VENV)" out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -6,12 +6,15 @@ import textwrap
 from collections.abc import Iterator
 
 from greenadapt.comparison.table import ESTIMATED, conditions_line, quantity
-from greenadapt.profile import Carbon, Interval, Method, Profile
+from greenadapt.profile import Carbon, Execution, Interval, Method, Profile, TakenPath
 from greenadapt.statistics import counted, idle_watts
 from greenadapt.tables import Column, text_table
 from greenadapt.units import significant, with_prefix
 
 _WIDTH = 100
+_ENDS, _PATHS = 3, 6
+DECISIONS = ("blocks kept", "blocks", "classes", "paths")
+"""Names of the facts about what an adaptive network decides."""
 
 
 def profile_text(profile: Profile, trials: bool = False) -> str:
@@ -69,9 +72,59 @@ def _figures(profile: Profile) -> Iterator[tuple[str, str]]:
     if subject.macs_per_image is not None:
         yield "FLOPs/image", f"{with_prefix(2 * subject.macs_per_image, '').strip()} (2 x MAC)"
     if profile.execution is not None:
-        run = profile.execution
-        yield "blocks kept", f"{run.blocks_kept_mean:.2f} of {run.blocks} on average, {run.paths} paths"
+        yield from _decisions(profile.execution)
     yield "weights", subject.weights
+
+
+def _decisions(run: Execution) -> Iterator[tuple[str, str]]:
+    """What an adaptive network ran, in a few lines whatever the number of blocks, classes and paths."""
+    ran = [kept for kept, images in enumerate(run.histogram) if images]
+    ends = f", from {ran[0]} to {ran[-1]}" if len(ran) > 1 else ""
+    paths = "1 path" if run.paths == 1 else f"{run.paths:,} paths"
+    yield "blocks kept", f"{run.blocks_kept_mean:.2f} of {run.blocks} on average{ends}, {paths}"
+    if run.paths == 1 or not run.block_shares:
+        return
+    names = run.block_names or [str(number) for number in range(run.blocks)]
+    blocks = sorted(zip(run.block_shares, names, strict=True), reverse=True)
+    told = [f"{name} {share * 100:.0f} %" for share, name in blocks]
+    yield "blocks", "\n".join(["how many of the images run each", *_ends(told, "most", "fewest")])
+    if len(run.classes) > 1:
+        classes = sorted((each.blocks_kept_mean, each.name or f"class {each.label}") for each in run.classes)
+        told = [f"{name} {kept:.2f}" for kept, name in classes]
+        yield "classes", "\n".join(["blocks kept on average", *_ends(told, "easy", "hard")])
+    shown = [each for each in run.commonest if each.cost is not None] or run.commonest[:_PATHS]
+    rest = run.paths - len(shown)
+    more = f"; {rest:,} more" if rest else ""
+    yield "paths", "\n".join([f"the commonest, a digit a block{more}", *map(_path, shown), *_why(shown)])
+
+
+def _ends(ordered: list[str], first: str, last: str) -> Iterator[str]:
+    """All, or a few of either end."""
+    if len(ordered) <= 2 * _ENDS:
+        yield ", ".join(ordered)
+        return
+    yield f"{first}: {', '.join(ordered[:_ENDS])}"
+    yield f"{last}: {', '.join(reversed(ordered[-_ENDS:]))}; {len(ordered) - 2 * _ENDS:,} in between"
+
+
+def _path(taken: TakenPath) -> str:
+    parts = [f"{taken.share * 100:.3g} % of the images"]
+    if taken.top1 is not None:
+        parts.append(f"top-1 {taken.top1 * 100:.1f} %")
+    cost = taken.cost
+    if cost is not None and cost.seconds_per_inference is not None:
+        parts.append(f"{with_prefix(cost.seconds_per_inference, 's')}/image")
+    if cost is not None and cost.joules_per_inference is not None:
+        parts.append(f"{with_prefix(cost.joules_per_inference, 'J')}/image, {cost.kind}")
+    return f"{taken.path}: {', '.join(parts)}"
+
+
+def _why(shown: list[TakenPath]) -> Iterator[str]:
+    """What is unknown of the paths, each reason once."""
+    costs = [each.cost for each in shown if each.cost is not None]
+    for reason in dict.fromkeys(cost.why_not for cost in costs if cost.why_not):
+        what = "energy" if all(cost.trials for cost in costs if cost.why_not == reason) else "time and energy"
+        yield f"{what} of a path unknown: {reason}"
 
 
 def _circumstances(profile: Profile) -> Iterator[tuple[str, str]]:

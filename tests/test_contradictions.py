@@ -9,7 +9,17 @@ import pytest
 from greenadapt.auditing import doubts
 from greenadapt.auditing import validity as judged
 from greenadapt.carbon import again, grid_of
-from greenadapt.profile import Agreement, BoardFacts, Carbon, Idle, Plan, Profile, Trial, Validity
+from greenadapt.profile import (
+    SCHEMA_VERSION,
+    Agreement,
+    BoardFacts,
+    Carbon,
+    Idle,
+    Plan,
+    Profile,
+    Trial,
+    Validity,
+)
 from greenadapt.recompute import contradictions, differences
 from greenadapt.statistics import summarize
 from tests.bench.audits import BATCH
@@ -116,9 +126,8 @@ def test_blocks_of_other_than_two_trials(honest):
 
 def test_stages_belong_to_the_newer_schema(honest):
     plan = honest.plan.model_copy(update={"trials": 2 * honest.stages.blocks})
-    assert found(
-        fitted(honest, stages=None, plan=plan), "stages says nothing; it must be there in schema 1.1"
-    )
+    missing = f"stages says nothing; it must be there in schema {SCHEMA_VERSION}"
+    assert found(fitted(honest, stages=None, plan=plan), missing)
     assert found(fitted(honest, schema_version="1.0"), "schema_version says 1.0")
 
 

@@ -58,7 +58,7 @@ def test_config_object_is_as_good_as_a_name():
         "alpha": 4,
         "beta": 4,
         "depth": "native",
-        "init": "zero",
+        "init": "auto",
     }
 
 

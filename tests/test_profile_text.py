@@ -1,8 +1,13 @@
+import numpy as np
+
 from greenadapt.carbon import CarbonInputs, given_grid
 from greenadapt.comparison.table import quantity
 from greenadapt.profile import Carbon, Embodied, Interval, Validity
 from greenadapt.profile_text import profile_facts, profile_text
+from greenadapt.statistics import execution_of
+from greenadapt.units import with_prefix
 from tests.factories import ESTIMATED, profile
+from tests.test_decisions import adaptive
 
 
 def facts(made):
@@ -76,3 +81,35 @@ def test_an_interval_has_one_notation_here_and_in_the_table_and_ends_where_sides
     assert told(0.9, 1.1) == "1.00 J ±10 %"
     assert told(0.9, 1.3) == "1.00 J (900 mJ to 1.30 J)"
     assert told(-0.2, 2.2) == "1.00 J (-200 mJ to 2.20 J)"
+
+
+def test_decisions_are_told_in_a_few_lines():
+    made = adaptive()
+    run = made.execution
+    told = facts(made)
+    assert told["blocks kept"].startswith(f"{run.blocks_kept_mean:.2f} of 6 on average, from ")
+    assert told["blocks kept"].endswith(f"{run.paths} paths")
+    assert told["blocks"].count("layer.") == 6
+    assert told["classes"].count("class ") == 5
+    first = run.commonest[0]
+    joules = with_prefix(first.cost.joules_per_inference, "J")
+    assert f"{first.path}: {first.share * 100:.3g} % of the images, top-1 " in told["paths"]
+    assert f"{joules}/image, measured" in told["paths"]
+    assert "energy of a path unknown: No reading." in told["paths"]
+    assert f"; {run.paths - 2} more" in told["paths"].splitlines()[0]
+
+
+def test_decisions_of_many_blocks_and_classes_are_bounded():
+    random = np.random.default_rng(0)
+    run = execution_of(random.random((3000, 60)) < 0.5, np.arange(3000) % 1000, random.random(3000) < 0.5)
+    told = facts(profile(execution=run))
+    assert "54 in between" in told["blocks"]
+    assert "994 in between" in told["classes"]
+    assert len(told["paths"].splitlines()) < 10
+
+
+def test_a_fixed_path_is_one_line():
+    run = execution_of(np.tile([True, False], (9, 1)), np.zeros(9, int), np.ones(9, bool))
+    told = facts(profile(execution=run))
+    assert told["blocks kept"] == "1.00 of 2 on average, 1 path"
+    assert not {"blocks", "classes", "paths"} & set(told)

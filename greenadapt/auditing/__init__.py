@@ -4,7 +4,7 @@ The timeline of an audit of A and B; with a sweep, each network under each combi
 of them:
 
     load     copies on the device, one per network, precision and memory format; each called once
-    look     accuracy, multiply-accumulates and paths over all images, once per network and precision
+    look     accuracy, multiply-accumulates and decisions over all images, once per network and precision
     idle     power with everything loaded and the device's context created       (plan.idle_seconds)
     warm     A until two windows agree within 1 %, then B                 (at most plan.warmup_seconds each)
     probe    the counter's period U, under load on this very board
@@ -15,6 +15,7 @@ of them:
     pilot    ---------  after plan.trials trials of each: how many blocks bring the interval of the worst
     block n  B A A B    paired ratio within plan.target_fraction; settled once, within plan.budget_seconds
      ...
+    paths    of networks that decide image by image: short trials on images of one path, in what time is left
     idle     power again
 
 Gross joules per inference are the headline, idle-subtracted ones stand beside them; raw trials are kept.

@@ -10,7 +10,6 @@ skipped block counts nothing and a policy counts; those of an engine that is onl
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,17 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from greenadapt.auditing.decisions import Decisions, block_names
 from greenadapt.auditing.loading import Loaded, Network
 from greenadapt.auditing.trials import Progress
 from greenadapt.auditing.workload import Workload
 from greenadapt.errors import DataError
-from greenadapt.profile import Execution, Quality
+from greenadapt.profile import Execution, PathCost, Quality
 from greenadapt.statistics import pack_hits, wilson
 from greenadapt.storage import tensor_bytes
 
 Key = tuple[str, str]
 """A network's name and a precision."""
-_PATHS_KEPT = 32
 _FLOPS_PER_MAC = 2
 
 
@@ -39,24 +38,33 @@ class Tally:
     hits: list[bool] = field(default_factory=list)
     images: int = 0
     flops: int = 0
-    paths: Counter[str] = field(default_factory=Counter)
+    labels: list[int] = field(default_factory=list)
+    decisions: Decisions = field(default_factory=Decisions)
 
     @property
     def macs_per_image(self) -> float | None:
         """Multiply-accumulates per image, as executed; None if nothing could be counted."""
         return self.flops / _FLOPS_PER_MAC / self.images if self.flops and self.images else None
 
-    @property
-    def execution(self) -> Execution | None:
-        """Which blocks the images took; None for a network that always runs the same."""
-        if not self.paths:
-            return None
-        kept = sum(path.count("1") * images for path, images in self.paths.items())
-        return Execution(
-            blocks=len(next(iter(self.paths))),
-            blocks_kept_mean=kept / self.images,
-            paths=len(self.paths),
-            path_shares={path: n / self.images for path, n in self.paths.most_common(_PATHS_KEPT)},
+    def execution(
+        self,
+        network: Network | None = None,
+        class_names: Mapping[int, str] | None = None,
+        costs: Mapping[str, PathCost] | None = None,
+    ) -> Execution | None:
+        """Which blocks the images took; None for a network that always runs the same.
+
+        Args:
+            network: The network, for the names of its blocks.
+            class_names: What the classes are called, by label.
+            costs: What the paths cost that were timed.
+        """
+        return self.decisions.execution(
+            self.labels,
+            self.hits,
+            block_names=block_names(network, self.decisions.blocks),
+            class_names=class_names,
+            costs=costs,
         )
 
     def quality(self, dataset: str, fingerprint: str) -> Quality:
@@ -106,6 +114,7 @@ def accuracy_pass(
             predictions = _take(each.network, placed, tallies[key], size)
             _check_labels(labels, predictions.shape[1], each.rival.network)
             tallies[key].hits += (predictions.argmax(1).cpu() == labels).tolist()
+            tallies[key].labels += labels.tolist()
     return tallies, digest.hexdigest()
 
 
@@ -118,9 +127,7 @@ def _take(network: Network, images: Tensor, tally: Tally, size: int = 0) -> Tens
             outputs: Tensor = network(images)
         paths_of = getattr(network, "greenadapt_paths", None)
         if paths_of is not None:
-            tally.paths.update(
-                "".join("1" if kept else "0" for kept in path) for path in paths_of(images).tolist()
-            )
+            tally.decisions.take(paths_of(images))
     tally.flops += int(counter.get_total_flops())
     return outputs.float()
 

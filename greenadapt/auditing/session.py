@@ -3,12 +3,13 @@
 Session
 ├── prepare    loads every rival, leaves out those that cannot run        loading.py
 ├── look       accuracy and counts, once per network and precision        accuracy.py
-├── run        idle, warm-up, trials with whatever looks on, idle         trials.py
-└── profile    one rival's profile                                        subjects.py, validity.py
+├── run        idle, warm-up, trials with whatever looks on, idle         trials.py, path_trials.py
+└── profile    one rival's profile                          subjects.py, decisions.py, validity.py
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
@@ -17,29 +18,23 @@ from torch import nn
 
 from greenadapt.auditing.accuracy import Key, Tally, accuracy_pass
 from greenadapt.auditing.crosscheck import CrossCheck
+from greenadapt.auditing.decisions import class_names
 from greenadapt.auditing.instruments import Instrument, Step, sentence
 from greenadapt.auditing.loading import Loaded, Loader, room_to_compile
+from greenadapt.auditing.path_trials import Adaptive, seconds_left, time_networks
 from greenadapt.auditing.settings import Rival, rivals
 from greenadapt.auditing.subjects import remark_on, subject_of
-from greenadapt.auditing.trials import (
-    Arm,
-    Progress,
-    Run,
-    planned_seconds,
-    run_trials,
-    trial_seconds,
-    warm_up,
-)
+from greenadapt.auditing.trials import Arm, Progress, Run, planned_seconds, run_trials, trial_seconds, warm_up
 from greenadapt.auditing.validity import judge
 from greenadapt.auditing.workload import Workload
 from greenadapt.boards import BoardReport, Watch, boards_of, is_simulated
 from greenadapt.errors import DataError, MeasurementError, OptionError
 from greenadapt.interfaces import AuditRequest
 from greenadapt.machine import cores_of_others, describe_conditions, describe_machine, processor_time
-from greenadapt.profile import Agreement, Idle, Method, Profile, Subject, Summary, Validity
+from greenadapt.profile import Agreement, Idle, Method, PathCost, Profile, Subject, Summary, Validity
 from greenadapt.statistics import summarize
 
-_LOADED, _LOOKED, _WARMED, _TRIED = 0.1, 0.15, 0.25, 0.97
+_LOADED, _LOOKED, _WARMED, _TRIED, _TIMED = 0.1, 0.15, 0.25, 0.94, 0.97
 
 
 class Session:
@@ -74,6 +69,7 @@ class Session:
         self._agreement: Agreement | None = None
         self._others_cores: float | None = None
         self._troubles: list[str] = []
+        self._costs: dict[str, dict[str, PathCost]] = {}
         self._subjects: dict[str, Subject] = {}
         self._resources = ExitStack()
 
@@ -130,6 +126,7 @@ class Session:
     def run(self) -> None:
         """Idle, warm-up, trials, idle."""
         plan, instrument, tell = self._plan, self._instrument, self._part(_LOOKED, _WARMED)
+        started = time.perf_counter()
         arms = [Arm(name, each.step, each.rival.plan.batch_size) for name, each in self._loaded.items()]
         tell("idle baseline", 0.0)
         before = instrument.idle_watts(plan.idle_seconds)
@@ -141,9 +138,23 @@ class Session:
             self._run = run_trials(
                 instrument, arms, plan, self._part(_WARMED, _TRIED), running=watch.now_running
             )
-        self._part(_TRIED, 1.0)("idle baseline", 0.0)
+        self._time_paths(time.perf_counter() - started)
+        self._part(_TIMED, 1.0)("idle baseline", 0.0)
         self._idle = Idle(before_watts=before, after_watts=instrument.idle_watts(plan.idle_seconds))
-        self._part(_TRIED, 1.0)("done", 1.0)
+        self._part(_TIMED, 1.0)("done", 1.0)
+
+    def _time_paths(self, spent: float) -> None:
+        """Short trials of single paths, as far as what was announced leaves time for them."""
+        networks = {
+            name: Adaptive(loaded, decisions, trial.seconds / trial.calls)
+            for name, loaded in self._loaded.items()
+            if (decisions := self._tallies[_key(loaded.rival)].decisions)
+            for trial in self._run.trials[name][-1:]
+        }
+        left = seconds_left(self._plan, len(self._loaded), self._instrument, spent)
+        self._costs = time_networks(
+            self._instrument, self._workload, networks, left, self._part(_TRIED, _TIMED)
+        )
 
     def _find_period(self, step: Step, tell: Progress) -> None:
         """Under load; where that fails, the period found on opening stands, and the profile says so."""
@@ -194,7 +205,11 @@ class Session:
             stages=self._run.stages,
             idle=self._idle,
             quality=tally.quality(self._workload.name, fingerprint) if tally.hits else None,
-            execution=tally.execution,
+            execution=tally.execution(
+                class_names=class_names(self._workload),
+                costs=self._costs.get(name),
+                network=self._request.models[loaded.rival.network],
+            ),
             summary=summary,
             validity=self._judged(loaded, subject),
         )

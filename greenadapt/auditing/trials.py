@@ -83,7 +83,7 @@ def warm_up(instrument: Instrument, step: Step, plan: Plan, clock: Clock = REAL)
         How long it took, in seconds.
     """
     start, previous = clock.now(), None
-    window = _window_seconds(plan, _period(instrument))
+    window = window_seconds(plan, _period(instrument))
     while True:
         stretch = instrument.stretch(step, window)
         spent = clock.now() - start
@@ -213,7 +213,7 @@ def planned_seconds(plan: Plan, n_arms: int, period: float | None = None) -> Pla
     """
     length, pause = trial_seconds(plan, period), longest_pause(plan, period)
     trials = 2 * n_arms * (pilot_blocks(plan) + 1)
-    window = _window_seconds(plan, period or 0.0)
+    window = window_seconds(plan, period or 0.0)
     least = 2 * plan.idle_seconds + n_arms * min(2 * window, plan.warmup_seconds) + trials * length
     longest_trials = trials * (length + pause)
     if plan.target_fraction is not None:
@@ -222,7 +222,13 @@ def planned_seconds(plan: Plan, n_arms: int, period: float | None = None) -> Pla
     return PlannedTime(least, most)
 
 
-def _window_seconds(plan: Plan, period: float) -> float:
+def window_seconds(plan: Plan, period: float) -> float:
+    """Length of a window of the warm-up, and of a short look: long enough for ten periods of the counter.
+
+    Args:
+        plan: The plan.
+        period: The counter's update period in seconds; 0 if it moves often or there is none.
+    """
     return max(min(_WINDOW_SECONDS, plan.trial_seconds / 2), _QUICK_PERIODS * period)
 
 

@@ -10,12 +10,12 @@ depends on them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from greenadapt import inspection
 from greenadapt.errors import DataError
@@ -129,6 +129,27 @@ class Workload:
                 "There are no images.", f"{self.name} is empty.", "Give data with images in them."
             )
         return torch.cat(found)
+
+    def numbered(self, numbers: Sequence[int]) -> Tensor | None:
+        """The images [n, C, H, W] of some numbers in the order of `batches`.
+
+        Args:
+            numbers: Counted from 0.
+
+        Returns:
+            The images; None where data give them only one after another, or have none.
+        """
+        loader = self._loader
+        if loader is None or not numbers:
+            return None
+        in_order = (
+            isinstance(loader.sampler, SequentialSampler) and type(loader.batch_sampler) is BatchSampler
+        )
+        if not in_order or not hasattr(loader.dataset, "__getitem__"):
+            return None
+        collate: Any = loader.collate_fn
+        images: Tensor = collate([loader.dataset[number] for number in numbers])[0]
+        return images
 
     def placed(self, images: Tensor, plan: Plan) -> Tensor:
         """The images on the device, in the plan's precision and memory format."""

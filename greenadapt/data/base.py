@@ -24,6 +24,10 @@ from greenadapt.errors import DataError, OptionError
 __all__ = ["Images", "View"]
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_FASHION = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32).reshape(1, 3, 1, 1)
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -89,6 +93,7 @@ class Images(Dataset[tuple[Tensor, int]]):
         split: Which part of them this is: "train", "test", "val", or "all" where the data are not split.
         labels: Class of each image [N], int64, counted from 0.
         classes: How many classes; of data that only list labels, the largest label plus one.
+        class_names: What the classes are called, by label; empty where the data do not tell.
         channels: Channels of the images given out.
         skipped: Files left out because they could not be read.
         mean: Mean that normalises each channel.
@@ -104,6 +109,7 @@ class Images(Dataset[tuple[Tensor, int]]):
         self.name = name
         self.split = split
         self.classes = classes
+        self.class_names: tuple[str, ...] = _FASHION if name.startswith("fashion-mnist") else ()
         self.skipped: tuple[str, ...] = ()
         self.view = view
         self.channels = view.in_chans or stored_channels

@@ -186,16 +186,18 @@ def open_files(root: Path, *, split: str, limit: int | None, skip_unreadable: bo
         DataError: There are no images, no such split, or labels that are not whole numbers from 0.
     """
     store = Store(root)
+    names: tuple[str, ...] = ()
     base, found_split = _find_split(store, root.name, split)
     if f"{base}labels.csv" in store.sizes:
         samples = list(_listed(store, base))
         classes = max((sample.label for sample in samples), default=-1) + 1
         samples = samples[:limit]
     else:
-        samples, classes = _class_folders(store, base)
+        samples, names = _class_folders(store, base)
+        classes = len(names)
         if limit is not None and limit < len(samples):
             samples = [samples[i * len(samples) // limit] for i in range(limit)]
-    return ImageFiles(
+    images = ImageFiles(
         store,
         samples,
         classes=classes,
@@ -204,6 +206,8 @@ def open_files(root: Path, *, split: str, limit: int | None, skip_unreadable: bo
         skip_unreadable=skip_unreadable,
         view=view,
     )
+    images.class_names = names
+    return images
 
 
 def _children(store: Store, base: str) -> list[str]:
@@ -231,7 +235,8 @@ def _find_split(store: Store, name: str, split: str) -> tuple[str, str]:
     raise DataError(f"The data {name!r} have no split {split!r}.", seen, "Choose one of those.")
 
 
-def _class_folders(store: Store, base: str) -> tuple[list[Sample], int]:
+def _class_folders(store: Store, base: str) -> tuple[list[Sample], tuple[str, ...]]:
+    """The images, and what the classes are called in order."""
     # A class without an image still counts, or the numbers of those after it would shift.
     number = {name: i for i, name in enumerate(_children(store, base))}
     below = ((path, path[len(base) :].split("/")[0]) for path in store.sizes if path.startswith(base))
@@ -240,7 +245,7 @@ def _class_folders(store: Store, base: str) -> tuple[list[Sample], int]:
         for path, name in below
         if name in number and path.lower().endswith(_SUFFIXES)
     ]
-    return samples, len(number)
+    return samples, tuple(number)
 
 
 def _listed(store: Store, base: str) -> Iterator[Sample]:

@@ -1,8 +1,11 @@
 """What greenadapt draws: pages in HTML, and the card of a saved model.
 
 comparison           one page per comparison, self-contained: works from a file, without a network
+profile              one page per profile, likewise; decisions: what an adaptive network does with each image
+thumbnails           pictures of images, to stand in a page
 tradeoff, drift      its charts: cost against accuracy, and every trial
 drawing, labels      what the charts share, and where the names of points go
+rendering            from a template to a page
 card                 README.md of a saved folder, in plain Python
 """
 

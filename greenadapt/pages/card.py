@@ -110,7 +110,9 @@ def _costs(profile: Profile | None) -> Iterator[str]:
         return
     yield f"On {conditions_line(profile.conditions)}:"
     columns = [Column("what", "left"), Column("value", "left")]
-    yield markdown_table(columns, [[name, text.replace("\n", " ")] for name, text in profile_facts(profile)])
+    yield markdown_table(
+        columns, [[name, text.replace("\n", "<br>")] for name, text in profile_facts(profile)]
+    )
     yield "The readings are in `profile.json`; `greenadapt check path/to/this/folder` recomputes the figures."
 
 

@@ -13,8 +13,6 @@ again               commands, and the profiles themselves to download
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from greenadapt.pages import again, check_installed
 from greenadapt.pages.batches import batches_svg
 from greenadapt.pages.drawing import NARROW, PALETTE, WIDE, cost_of
 from greenadapt.pages.drift import drift_svg
+from greenadapt.pages.rendering import download, rendered
 from greenadapt.pages.tradeoff import tradeoff_svg
 from greenadapt.units import signed
 
@@ -50,18 +49,7 @@ def comparison_page(comparison: Comparison, files: Sequence[str] = ()) -> str:
         MissingExtraError: The extra "pages" is not installed.
     """
     check_installed()
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("greenadapt.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["typeset"] = _typeset
-    template = environment.get_template("comparison.html.jinja")
-    return template.render(_content(comparison, files))
+    return rendered("comparison.html.jinja", _content(comparison, files))
 
 
 def _content(comparison: Comparison, files: Sequence[str]) -> dict[str, Any]:
@@ -200,13 +188,4 @@ def _downloads(comparison: Comparison) -> list[dict[str, str]]:
         ("comparison.json", "application/json", comparison.to_json()),
         *((f"{p.subject.name}.json", "application/json", p.to_json()) for p in comparison.profiles),
     ]
-    return [
-        {"name": name, "href": f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"}
-        for name, kind, text in files
-    ]
-
-
-def _typeset(text: str) -> str:
-    """Minus signs for hyphens before digits; numbers are kept together with what belongs to them."""
-    text = re.sub(r"(?<![\w-])-(?=\d)", "−", text)
-    return re.sub(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)", "\N{NO-BREAK SPACE}", text)
+    return [download(*file) for file in files]

@@ -10,7 +10,7 @@
     ├── stages       how many blocks the pilot asked for, and why                       readings.py
     ├── idle         power of the idle machine before and after                         readings.py
     ├── quality      which test images were classified correctly                        images.py
-    ├── execution    what the adapter did: blocks kept, paths taken                     images.py
+    ├── execution    what the adapter did: blocks kept, paths taken, easy and hard      decisions.py
     ├── validity     valid, suspect or invalid, with reasons and what was seen          verdict.py
     ├── summary      derived from the trials; `greenadapt check` computes it again      readings.py
     └── carbon       likewise                                                           grams.py
@@ -27,19 +27,30 @@ from typing import Literal
 from pydantic import Field
 
 from greenadapt.profile.circumstances import Conditions, Machine, Subject
+from greenadapt.profile.decisions import (
+    ClassDecisions,
+    DecisionRecord,
+    Execution,
+    PathCost,
+    PathTrial,
+    SeenImage,
+    TakenPath,
+)
 from greenadapt.profile.grams import Carbon, Embodied
-from greenadapt.profile.images import Execution, Quality
+from greenadapt.profile.images import Quality
 from greenadapt.profile.plan import Kind, Part, Plan, Precision
 from greenadapt.profile.readings import Idle, Interval, Method, Stages, Summary, Trial
 from greenadapt.profile.verdict import Agreement, BoardFacts, Validity
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 __all__ = [
     "SCHEMA_VERSION",
     "Agreement",
     "BoardFacts",
     "Carbon",
+    "ClassDecisions",
     "Conditions",
+    "DecisionRecord",
     "Embodied",
     "Execution",
     "Idle",
@@ -47,13 +58,17 @@ __all__ = [
     "Kind",
     "Machine",
     "Method",
+    "PathCost",
+    "PathTrial",
     "Plan",
     "Precision",
     "Profile",
     "Quality",
+    "SeenImage",
     "Stages",
     "Subject",
     "Summary",
+    "TakenPath",
     "Trial",
     "Validity",
 ]

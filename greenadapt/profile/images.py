@@ -1,8 +1,8 @@
-"""What a network did on the audited images: right or wrong, and which blocks it ran."""
+"""What a network got right on the audited images; which blocks it ran is in `decisions`."""
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from greenadapt.profile.plan import Part
 
@@ -19,14 +19,3 @@ class Quality(Part):
     top1_low: float
     top1_high: float
     """Wilson interval at 95 %."""
-
-
-class Execution(Part):
-    """What an adaptive model did on the audited images."""
-
-    blocks: int
-    blocks_kept_mean: float
-    paths: int
-    """How many distinct paths the images took."""
-    path_shares: dict[str, float] = Field(default_factory=dict)
-    """The commonest paths as strings of 0 and 1, one digit a block, with their share of the images."""

@@ -3,7 +3,7 @@
 trials, idle ──> summary ──> carbon
 trials, plan ──> stages               where all profiles of the run are at hand, from the pilot on
 hits ──────────> top-1 and its interval
-path shares ───> mean blocks kept
+decisions ─────> blocks kept, paths, classes, easy and hard images     decisions.py
 everything ────> profile_id
 
 `contradictions` are what needs no computing: fields that rule each other out.
@@ -11,14 +11,14 @@ everything ────> profile_id
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from greenadapt.carbon import again as grams_again
 from greenadapt.errors import ProfileError
-from greenadapt.profile import Execution, Profile, Quality, Stages, Summary
+from greenadapt.profile import Profile, Quality, Stages, Summary
 from greenadapt.recompute.contradictions import FIRST_SCHEMA, self_contradictions
-from greenadapt.recompute.lines import RELATIVE, compared, line
+from greenadapt.recompute.decisions import execution_differences
+from greenadapt.recompute.lines import compared, line
 from greenadapt.statistics import (
     counted,
     decided,
@@ -50,7 +50,7 @@ def differences(profile: Profile, others: Sequence[Profile] = ()) -> list[str]:
         *self_contradictions(profile),
         *_derived(profile),
         *(_quality(profile.quality) if profile.quality is not None else ()),
-        *(_execution(profile.execution) if profile.execution is not None else ()),
+        *execution_differences(profile),
         *_identity(profile),
     ]
 
@@ -125,25 +125,6 @@ def _quality(quality: Quality) -> Iterator[str]:
     stored = {"top1": quality.top1, "top1_low": quality.top1_low, "top1_high": quality.top1_high}
     again = {"top1": sum(hits) / len(hits), "top1_low": low, "top1_high": high}
     yield from compared("quality", stored, again)
-
-
-def _execution(execution: Execution) -> Iterator[str]:
-    shares = execution.path_shares
-    for path in shares:
-        if len(path) != execution.blocks or set(path) - {"0", "1"}:
-            yield f"execution.path_shares has {path!r}, which is no path of {execution.blocks} blocks"
-    if len(shares) > execution.paths:
-        yield line("execution.paths", execution.paths, f"at least {len(shares)}")
-    if not 0 <= execution.blocks_kept_mean <= execution.blocks:
-        yield line("execution.blocks_kept_mean", execution.blocks_kept_mean, f"0 to {execution.blocks}")
-    total = math.fsum(shares.values())
-    if total > 1 + RELATIVE:
-        yield line("the sum of execution.path_shares", total, "at most 1")
-    if len(shares) == execution.paths and shares:
-        kept = math.fsum(path.count("1") * share for path, share in shares.items())
-        again = {"path_shares.sum": 1.0, "blocks_kept_mean": kept}
-        stored = {"path_shares.sum": total, "blocks_kept_mean": execution.blocks_kept_mean}
-        yield from compared("execution", stored, again)
 
 
 def _carbon(profile: Profile, summary: Summary) -> Iterator[str]:

@@ -3,7 +3,7 @@
     carbon      PUE below 1; an intensity that no grid has; a place twice
     trials      joules that are no energy; an order that no run has; blocks that are no palindrome;
                 trials shorter than they were to be, or before the one before them was over
-    stages      missing in schema 1.1; a length of trial that the plan does not give; a budget that
+    stages      missing since schema 1.1; a length of trial that the plan does not give; a budget that
                 affords more, or fewer, blocks than this network's trials leave room for
     method      a meter that measures said to estimate, or the other way round; a sensor without error
     validity    "valid" beside what makes a run suspect

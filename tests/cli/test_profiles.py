@@ -32,6 +32,24 @@ def test_show_json_is_the_profile(call, profiles):
     assert read == Profile.model_validate_json((profiles / "thin.json").read_text())
 
 
+def test_show_writes_a_page_with_pictures_of_the_audits_images(call, tmp_path):
+    import greenadapt
+    from tests.pages.test_profile_page import of_embedded
+
+    made = of_embedded(greenadapt.open_data("fashion-mnist-2000", limit=200))
+    (tmp_path / "P.json").write_text(made.to_json())
+    asked = ("show", tmp_path / "P.json", "--page", tmp_path / "P.html")
+    assert call(*asked).exit_code == 0
+    assert "<img" not in (tmp_path / "P.html").read_text()
+    drawn = call(*asked, "--data", "fashion-mnist-2000", "--limit", "200")
+    assert drawn.exit_code == 0
+    assert (tmp_path / "P.html").read_text().count("<img") > 20
+    other = call(*asked, "--data", "fashion-mnist-2000")
+    assert other.exit_code == 2
+    assert "--limit" in other.stderr
+    assert call("show", tmp_path / "P.json", "--data", "fashion-mnist-2000").exit_code == 2
+
+
 def test_a_saved_folder_stands_for_the_profile_in_it(call, tmp_path):
     (tmp_path / "profile.json").write_text(profile("inside").to_json())
     assert "inside" in call("show", tmp_path).stdout
