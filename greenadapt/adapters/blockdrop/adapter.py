@@ -44,6 +44,7 @@ class BlockDrop(Retrofit):
         greenadapt_policy: The policy network, or None under a fixed policy.
         greenadapt_path: bool, [K]: the blocks a fixed policy keeps, or None; change it by `set_path`.
         greenadapt_allowed: bool, [M, K]: the paths a learned policy is limited to, or None.
+        greenadapt_sliceable: Whether every block can be run on a part of the batch.
     """
 
     greenadapt_config: BlockDropConfig
@@ -52,6 +53,7 @@ class BlockDrop(Retrofit):
     greenadapt_path: Tensor | None
     greenadapt_allowed: Tensor | None
     greenadapt_kept: tuple[bool, ...] | None
+    greenadapt_sliceable: bool
 
     @property
     def greenadapt_blocks(self) -> int:
@@ -125,7 +127,7 @@ class BlockDrop(Retrofit):
                 "Give one row of booleans for each image.",
             )
         # Some blocks cannot be run on a part of the batch; then images of one path go together.
-        sliceable = all_sliceable(self)  # type: ignore[arg-type]
+        sliceable = self.greenadapt_sliceable
         logits: Tensor = execute(super().forward, images, table, "gathered", sliceable=sliceable)  # type: ignore[misc]
         return logits
 
@@ -148,7 +150,7 @@ class BlockDrop(Retrofit):
         def run(images: Tensor) -> Any:
             return call(images, *args, **kwargs)
 
-        return execute(run, x, self.greenadapt_paths(x), mode, costs, all_sliceable(own))
+        return execute(run, x, self.greenadapt_paths(x), mode, costs, self.greenadapt_sliceable)
 
     def _check_blocks(self, found: int, what: str) -> None:
         if found != self.greenadapt_blocks:
@@ -195,6 +197,7 @@ class BlockDropAdapter:
         retrofit.greenadapt_found = found
         retrofit.greenadapt_policy = policy
         retrofit.greenadapt_kept = path
+        retrofit.greenadapt_sliceable = all_sliceable(model)
         limited = policy is not None and config.paths > 0
         retrofit.register_buffer(
             "greenadapt_path", None if path is None else torch.tensor(path, device=device)

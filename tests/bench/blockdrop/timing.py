@@ -3,8 +3,9 @@
     round      plain  a  b  b  a  plain      a palindrome: drift of the clock or the heat cancels
     ratio      of a cell: median over its rounds of (time of a, both passes) / (time of plain, both passes)
 
-Weights are random: time does not depend on them, accuracy is no matter here. FLOPs are 2 x multiply-adds, as
-torch's FlopCounterMode counts them.
+Weights are random: time does not depend on them, accuracy is no matter here. Plain network, its twin and the
+retrofit hold the same tensors: two copies of one network differ by one or two per cent, by nothing but where
+their weights lie in memory. FLOPs are 2 x multiply-adds, as torch's FlopCounterMode counts them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from scipy.stats import binom
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import greenadapt
 from greenadapt.adapters.execution import OnePath, under
+from greenadapt.adapters.sharing import shared_copy
 from greenadapt.testing import awake
 
 SIZE = 224
@@ -57,8 +60,9 @@ class Subject:
         torch.manual_seed(seed)
         self.name = name
         self.plain: Any = awake(name).eval().to(memory_format=torch.channels_last)
-        model: Any = greenadapt.wrap(self.plain, "blockdrop", keep=0.5)
-        self.model: Any = model.eval().to(memory_format=torch.channels_last)
+        self.twin: Any = shared_copy(self.plain)
+        self.model: Any = greenadapt.wrap(shared_copy(self.plain), "blockdrop", inplace=True, keep=0.5)
+        self.model.eval().to(memory_format=torch.channels_last)
         self.policy = self.model.greenadapt_policy
         self.blocks: int = self.model.greenadapt_blocks
         one = images(1, seed)
@@ -132,6 +136,26 @@ def rounds(calls: Mapping[str, Callable[[], Any]], count: int) -> dict[str, list
 def ratio(found: Mapping[str, Sequence[float]], of: str, to: str = "plain") -> float:
     """Median over the rounds of one call's time over another's."""
     return statistics.median(one / other for one, other in zip(found[of], found[to], strict=True))
+
+
+def interval(found: Mapping[str, Sequence[float]], of: str, to: str = "plain") -> tuple[float, float]:
+    """Interval of that median at 95 % or more, from order statistics; the extremes of few rounds."""
+    ratios = sorted(one / other for one, other in zip(found[of], found[to], strict=True))
+    outside = int(binom.ppf(0.025, len(ratios), 0.5))
+    low = max(0, outside - 1)
+    return ratios[low], ratios[-1 - low]
+
+
+def in_portions(model: nn.Module, images: Tensor, portion: int) -> Tensor:
+    """Logits of a batch that is run so many images at a time."""
+    return torch.cat([model(part) for part in images.split(portion)])
+
+
+def best_portion(model: nn.Module, images: Tensor) -> int:
+    """The portion, a halved batch or less, in which a network gets through a batch soonest."""
+    sizes = [len(images) // 2**halvings for halvings in range(len(images).bit_length() - 1)]
+    seconds = rounds({str(n): lambda n=n: in_portions(model, images, n) for n in sizes}, 1)
+    return min(sizes, key=lambda n: seconds[str(n)][0])
 
 
 def peak_bytes(call: Callable[[], Any]) -> int:
