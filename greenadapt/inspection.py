@@ -14,9 +14,9 @@ _FALLBACK_INPUT = (3, 224, 224)
 def input_shape(model: nn.Module) -> tuple[int, int, int]:
     """Channels, height and width that the network was made for.
 
-    The channels are those of the first convolution, because timm leaves ``pretrained_cfg`` as it was
-    when ``in_chans`` is changed; height and width are those of the last training in the recipe, else of
-    ``pretrained_cfg``, else 224.
+    The channels are those that the network states as ``in_chans``, else those of its first convolution,
+    because timm leaves ``pretrained_cfg`` as it was when ``in_chans`` is changed; height and width are
+    those of the last training in the recipe, else of ``pretrained_cfg``, else 224.
     """
     from torch import nn
 
@@ -27,7 +27,9 @@ def input_shape(model: nn.Module) -> tuple[int, int, int]:
     size = tuple(trained[-1] if trained else published or _FALLBACK_INPUT)
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     channels = first.in_channels if first is not None and first.groups == 1 else size[0]
-    return (channels, size[1], size[2])
+    # A network that transforms its images first has more channels at its first convolution than they have.
+    stated = getattr(model, "in_chans", None)
+    return (stated if isinstance(stated, int) else channels, size[1], size[2])
 
 
 def normalization(model: nn.Module) -> tuple[list[float], list[float]] | None:
@@ -47,6 +49,9 @@ def looks_untrained(model: nn.Module) -> bool:
     norms: list[Any] = [
         m for m in model.modules() if hasattr(m, "running_mean") and m.running_mean is not None
     ]
+    if any(parameter.is_meta for parameter in model.parameters()):
+        # What has no numbers yet was not trained.
+        return True
     if norms:
         return all(not torch.any(m.running_mean) and bool(torch.all(m.running_var == 1)) for m in norms)
     scales = [

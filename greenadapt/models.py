@@ -10,7 +10,8 @@ none gets one inferred.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,11 +126,13 @@ def wrap(
     if model_args is not None:
         recipe = recipe.model_copy(update={"base": recipe.base.model_copy(update={"model_args": model_args})})
     training = model.training
-    wrapped = implementation.wrap(model if inplace else copy.deepcopy(model), config)
-    inherit = getattr(implementation, "inherit", None)
-    # Beside random weights there is nothing to be gained by a download.
-    if inherit is not None and recipe.base.weights != "random":
-        inherit(wrapped, open_model)
+    target = model if inplace else copy.deepcopy(model)
+    with _whole_or_not_at_all(target):
+        wrapped = implementation.wrap(target, config)
+        inherit = getattr(implementation, "inherit", None)
+        # Beside random weights there is nothing to be gained by a download.
+        if inherit is not None and recipe.base.weights != "random":
+            inherit(wrapped, open_model)
     wrapped.train(training)
     _rename(wrapped, name)
     # A copy carries its base's attributes, and the base's reference would open the base.
@@ -208,6 +211,26 @@ def load(folder: str | Path) -> nn.Module:
     model.load_state_dict(tensors)
     model.greenadapt_reference = str(folder)  # type: ignore[assignment]
     return _with_recipe(model.eval(), recipe)
+
+
+@contextmanager
+def _whole_or_not_at_all(model: nn.Module) -> Iterator[None]:
+    """Gives every module the class and the attributes it had if an error, or Ctrl-C, ends the context."""
+    before = [(module, type(module), dict(vars(module))) for module in model.modules()]
+    stores = [value for *_, held in before for value in held.values() if isinstance(value, dict)]
+    contents = [(store, dict(store)) for store in stores]
+    try:
+        yield
+    except BaseException:
+        for module, kind, held in before:
+            module.__class__ = kind
+            vars(module).clear()
+            vars(module).update(held)
+        # In place: the handle of a hook knows the dict that it was hung into.
+        for store, content in contents:
+            store.clear()
+            store.update(content)
+        raise
 
 
 def _with_recipe(model: nn.Module, recipe: Recipe) -> nn.Module:

@@ -16,6 +16,17 @@ from torch import Tensor
 from tests.golden import drawn
 
 Shape = tuple[int, ...]
+COUNTS = (
+    ("bl_resnet50", 2, 2, 26_974_632, 2_910_650_368),
+    ("bl_resnet50", 2, 4, 26_694_568, 2_856_058_880),
+    ("bl_resnet50", 4, 4, 26_236_456, 2_477_129_728),
+    ("bl_resnet101", 2, 4, 41_851_560, 3_893_297_152),
+    ("bl_resnext50_32x4d", 2, 4, 26_192_168, 3_027_058_688),
+    ("bl_resnext101_32x4d", 2, 4, 41_512_744, 4_079_149_056),
+    ("bl_seresnext50_32x4d", 2, 4, 28_767_120, 3_029_616_640),
+)
+"""Name, alpha, beta, parameters, MACs; counted on the published code. Without the classifier the MACs are
+2,048,000 fewer: the authors' convention."""
 LAYERS = {50: (3, 4, 6, 3), 101: (4, 8, 18, 3), 152: (5, 12, 30, 3)}
 
 

@@ -37,6 +37,7 @@ class Run(Protocol):
 
 
 _RUN: ContextVar[Run | None] = ContextVar("greenadapt_run", default=None)
+_ROUTED: ContextVar[nn.Module | None] = ContextVar("greenadapt_routed", default=None)
 
 
 @contextmanager
@@ -49,9 +50,19 @@ def under(run: Run) -> Iterator[None]:
         _RUN.reset(token)
 
 
-def running() -> bool:
-    """Whether a run is under way in this thread."""
-    return _RUN.get() is not None
+@contextmanager
+def routing(model: nn.Module | None) -> Iterator[None]:
+    """Runs under way in this thread within the context are this model's alone; None: of whoever is called."""
+    token = _ROUTED.set(model)
+    try:
+        yield
+    finally:
+        _ROUTED.reset(token)
+
+
+def running(model: nn.Module | None = None) -> bool:
+    """Whether a run is under way in this thread, and meant for this model if one is given."""
+    return _RUN.get() is not None and (model is None or _ROUTED.get() in (None, model))
 
 
 class Gated(Retrofit):
@@ -132,6 +143,18 @@ def gate(blocks: Sequence[ResidualBlock]) -> None:
             gated.gate_index, gated.gate_blocks, gated.gate_checkpointing = index, (block,), False
         if block.branch is not None:
             quieten(block)
+
+
+def checkpoint_gates(model: nn.Module, enable: bool = True) -> None:
+    """Has each gated block recompute its activations, and nothing else of the model, in place.
+
+    timm's own checkpoints span several blocks, and would recompute them outside the run of the forward.
+    """
+    for module in model.modules():
+        if getattr(module, "grad_checkpointing", False) is True:
+            module.grad_checkpointing = False  # type: ignore[assignment]
+        if isinstance(module, Gated):
+            module.gate_checkpointing = enable
 
 
 def ungate(model: nn.Module) -> nn.Module:

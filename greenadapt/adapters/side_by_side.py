@@ -9,8 +9,16 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from greenadapt.adapters.counting import counting
-from greenadapt.adapters.timing import BUDGET_SECONDS, Clock, example_images, rounds, spread, timed
+from greenadapt.adapters.timing import (
+    BUDGET_SECONDS,
+    Clock,
+    evaluating,
+    example_images,
+    rounds,
+    spread,
+    timed,
+)
+from greenadapt.counting import counting
 from greenadapt.tables import Column, text_table
 from greenadapt.units import with_prefix
 
@@ -88,18 +96,11 @@ def side_by_side(
         budget_seconds: About how long to time.
     """
     images = example_images(base, batch_size)
-    modes = [(module, module.training) for net in (base, retrofit) for module in net.modules()]
     clock, networks = Clock(images.device), {"base": base, "retrofit": retrofit}
-    try:
-        base.eval()
-        retrofit.eval()
-        with torch.inference_mode():
-            steps = [timed(name, _call(net, images), clock) for name, net in networks.items()]
-            found = rounds(steps, budget_seconds)
+    with evaluating(base, retrofit):
+        steps = [timed(name, _call(net, images), clock) for name, net in networks.items()]
+        found = rounds(steps, budget_seconds)
         base_macs, macs = _macs(base, images[:1]), _macs(retrofit, images[:1])
-    finally:
-        for module, training in modes:
-            module.training = training
     before, after = median(found["base"]), median(found["retrofit"])
     return SideBySide(
         device=str(images.device),

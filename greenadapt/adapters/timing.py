@@ -1,4 +1,4 @@
-"""Times the parts of a network on the device it is on: quick, in place and interleaved.
+"""Times the parts of a network on the device it is on: the clock of all adapters, and rounds in place.
 
     warm up    every step, once or twice
     round 1    step a   step b   step c        each step reports the seconds of one or more parts
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,9 +41,8 @@ class Clock:
     def mark(self) -> Any:
         """This moment, for `seconds`."""
         if self.device.type == "cuda":
-            with torch.cuda.device(self.device):
-                event = torch.cuda.Event(enable_timing=True)
-                event.record()
+            event = torch.cuda.Event(enable_timing=True)
+            event.record(torch.cuda.current_stream(self.device))
             return event
         if self.device.type != "cpu":
             self.wait()
@@ -106,6 +106,20 @@ def spread(values: Sequence[float]) -> float:
         return 0.0
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return (high - low) / middle
+
+
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Networks in eval mode, without gradients; afterwards every module has the mode that it had."""
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    try:
+        for network in networks:
+            network.eval()
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def example_images(model: nn.Module, batch_size: int) -> Tensor:

@@ -3,8 +3,8 @@
 Each network runs once per precision, uncompiled: rounding changes decisions, while batch size, memory
 format and compilation order the same arithmetic another way. All of them see each batch before the next is
 loaded, so that their hits belong to the same images in the same order. Multiply-accumulates are counted on
-what is executed (torch's `FlopCounterMode`, which counts convolutions and matrix products), so that a
-skipped block counts nothing and a policy counts; those of an engine that is only called are unknown.
+what is executed (`greenadapt.counting`), so that a skipped block counts nothing and a policy counts; those of
+an engine that is only called are unknown.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from greenadapt.auditing.decisions import Decisions, block_names
 from greenadapt.auditing.loading import Loaded, Network
 from greenadapt.auditing.trials import Progress
 from greenadapt.auditing.workload import Workload
+from greenadapt.counting import counting
 from greenadapt.errors import DataError
 from greenadapt.profile import Execution, PathCost, Quality
 from greenadapt.statistics import pack_hits, wilson
@@ -28,7 +28,6 @@ from greenadapt.storage import tensor_bytes
 
 Key = tuple[str, str]
 """A network's name and a precision."""
-_FLOPS_PER_MAC = 2
 
 
 @dataclass
@@ -37,14 +36,14 @@ class Tally:
 
     hits: list[bool] = field(default_factory=list)
     images: int = 0
-    flops: int = 0
+    macs: int = 0
     labels: list[int] = field(default_factory=list)
     decisions: Decisions = field(default_factory=Decisions)
 
     @property
     def macs_per_image(self) -> float | None:
         """Multiply-accumulates per image, as executed; None if nothing could be counted."""
-        return self.flops / _FLOPS_PER_MAC / self.images if self.flops and self.images else None
+        return self.macs / self.images if self.macs and self.images else None
 
     def execution(
         self,
@@ -123,12 +122,12 @@ def _take(network: Network, images: Tensor, tally: Tally, size: int = 0) -> Tens
     with torch.inference_mode():
         if not isinstance(network, nn.Module):
             return _filled_up(network, images, size)
-        with FlopCounterMode(display=False) as counter:
+        with counting(network) as counter:
             outputs: Tensor = network(images)
         paths_of = getattr(network, "greenadapt_paths", None)
         if paths_of is not None:
             tally.decisions.take(paths_of(images))
-    tally.flops += int(counter.get_total_flops())
+    tally.macs += counter.macs
     return outputs.float()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from greenadapt.interfaces import Provider
 
 _NAMED = (Column("name", "left"), Column("what it is", "left"))
+_MEANING = 60
+_ENTRY = re.compile(r" {4}(\w+): (.*)")
 
 
 @click.group()
@@ -51,7 +56,7 @@ def adapters() -> None:
 
 
 @adapters.command("list")
-@click.option("--adapter", help="The options of this adapter, with their defaults.")
+@click.option("--adapter", help="The options of this adapter: what they mean, and their defaults.")
 @json_option
 def list_adapters(adapter: str | None, as_json: bool) -> None:
     """List the adapters, or the options of one."""
@@ -63,14 +68,35 @@ def list_adapters(adapter: str | None, as_json: bool) -> None:
     from dataclasses import fields
 
     config = plugins.adapter(adapter).config
+    meanings = _meanings(config)
     options = [
-        {"name": field.name, "type": str(field.type), "default": field.default} for field in fields(config)
+        {
+            "name": field.name,
+            "type": str(field.type),
+            "default": field.default,
+            "meaning": meanings.get(field.name, ""),
+        }
+        for field in fields(config)
     ]
     if as_json:
         output.result_json(options)
-    else:
-        columns = (Column("option", "left"), Column("type", "left"), Column("default", "left"))
-        output.result_table(columns, [[str(value) for value in option.values()] for option in options])
+        return
+    columns = [Column(title, "left") for title in ("option", "type", "default", "meaning")]
+    rows = [[*map(str, option.values())] for option in options]
+    output.result_table(columns, [[*row[:3], textwrap.fill(row[3], _MEANING)] for row in rows])
+
+
+def _meanings(config: type) -> dict[str, str]:
+    """What the options mean, by name, as the section Attributes of the config's docstring says."""
+    found: dict[str, str] = {}
+    _, _, section = inspect.cleandoc(config.__doc__ or "").partition("\nAttributes:\n")
+    for line in section.split("\n\n")[0].splitlines():
+        entry = _ENTRY.match(line)
+        if entry is not None:
+            name, found[entry[1]] = entry[1], entry[2]
+        elif found:
+            found[name] += f" {line.strip()}"
+    return found
 
 
 @click.group()

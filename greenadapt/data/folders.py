@@ -232,7 +232,9 @@ def _find_split(store: Store, name: str, split: str) -> tuple[str, str]:
         if candidate in present:
             return f"{base}{candidate}/", candidate
     seen = f"Splits there: {', '.join(present)}."
-    raise DataError(f"The data {name!r} have no split {split!r}.", seen, "Choose one of those.")
+    raise DataError(
+        f"The data {name!r} have no split {split!r}.", seen, "Choose one of those: split=, or --split."
+    )
 
 
 def _class_folders(store: Store, base: str) -> tuple[list[Sample], tuple[str, ...]]:

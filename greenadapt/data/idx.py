@@ -108,7 +108,9 @@ def open_idx(
     """
     if split not in files:
         seen = f"Splits there: {', '.join(sorted(files))}."
-        raise DataError(f"The data {name!r} have no split {split!r}.", seen, "Choose one of those.")
+        raise DataError(
+            f"The data {name!r} have no split {split!r}.", seen, "Choose one of those: split=, or --split."
+        )
     arrays = {}
     for kind, dimensions in (("images", 3), ("labels", 1)):
         file = files[split].get(kind)

@@ -7,19 +7,19 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 import greenadapt
 from greenadapt.adapters.biglittle.objective import BigLittleObjective, reestimate_norms
+from greenadapt.counting import counting
 from greenadapt.errors import ModelError, OptionError
 from greenadapt.testing import awake
 from greenadapt.zoo.bl_stages import BigLittleStem
 
 
 def macs(model, images):
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with counting(model) as counter:
         model(images)
-    return counter.get_total_flops() // 2
+        return counter.macs
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ import greenadapt.zoo  # noqa: F401, RUF100
 from greenadapt.adapters.biglittle.adapter import adapter
 from greenadapt.adapters.biglittle.config import BigLittleConfig
 from greenadapt.zoo.bl_stages import BigLittleStem, Branches
+from tests.graphs import assert_compiles, assert_exports_for_any_batch, assert_trains_compiled
 
 SIZE = 64
 CLASSES = 5
@@ -89,28 +90,15 @@ def test_every_family_has_its_branches() -> None:
 
 
 def test_compiles_as_one_graph(model: nn.Module, images: torch.Tensor) -> None:
-    torch._dynamo.reset()
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(images), model(images), rtol=1e-4, atol=1e-4)
+    assert_compiles(model, images)
 
 
 def test_trains_compiled(images: torch.Tensor) -> None:
-    plain = copy.deepcopy(_made("cifar")).train()
-    twin = copy.deepcopy(plain)
-    torch._dynamo.reset()
-    for network in (plain, torch.compile(twin, backend="aot_eager", fullgraph=True)):
-        network(images).square().mean().backward()
-    for a, b in zip(plain.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-4)
+    assert_trains_compiled(_made("cifar"), images)
 
 
 def test_exports_for_any_batch(model: nn.Module, images: torch.Tensor) -> None:
-    batch = torch.export.Dim("batch", min=1, max=8)
-    exported = torch.export.export(model, (images,), dynamic_shapes=({0: batch},)).module()
-    three = torch.randn(3, 3, SIZE, SIZE)
-    with torch.no_grad():
-        torch.testing.assert_close(exported(three), model(three), rtol=1e-4, atol=1e-4)
+    assert_exports_for_any_batch(model, images, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["cifar", "resnet with a new stem", "efficientnet"])

@@ -187,3 +187,31 @@ def test_options_out_of_range(options):
         greenadapt.wrap(awake("cifar_resnet8"), "blockdrop", **options)
     assert raised.value.seen
     assert raised.value.todo
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"policy": "spread", "paths": 4}, "without effect, as the path is fixed: paths=4"),
+        (
+            {"policy": "first", "objective": "gumbel"},
+            "without effect, as the path is fixed: objective=gumbel",
+        ),
+        ({"keep": 1.0}, "keep=1.0 keeps every block and has no policy"),
+        ({}, "?: decided for each image"),
+    ],
+)
+def test_a_description_says_what_comes_to_nothing_and_what_the_marks_mean(options, words):
+    described = str(greenadapt.describe(greenadapt.wrap(awake("cifar_resnet8"), "blockdrop", **options)))
+    assert words in described
+
+
+def test_a_fixed_path_as_asked_for_has_no_notes():
+    model = greenadapt.wrap(awake("cifar_resnet8"), "blockdrop", policy="spread", keep=0.5)
+    assert greenadapt.describe(model).notes == []
+
+
+def test_a_misspelt_choice_names_all_there_are():
+    with pytest.raises(greenadapt.GreenadaptError) as raised:
+        greenadapt.wrap(awake("cifar_resnet8"), "blockdrop", execution="fast")
+    assert "auto, grouped, gathered, masked" in raised.value.seen

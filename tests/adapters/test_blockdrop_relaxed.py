@@ -10,7 +10,7 @@ import greenadapt
 from greenadapt.adapters.blockdrop.objectives import FixedObjective, RelaxedObjective
 from greenadapt.adapters.blockdrop.objectives.relaxed import Relaxed, begin_with, norms_of
 from greenadapt.adapters.blockdrop.objectives.terms import off_budget
-from greenadapt.errors import TrainingError
+from greenadapt.errors import OptionError, TrainingError
 from greenadapt.testing import awake
 
 
@@ -146,6 +146,15 @@ def test_few_paths_are_chosen_when_settling_begins():
     training.begin_epoch(1)
     assert training.stage == "settling"
     assert len(model.eval().greenadapt_paths(images).unique(dim=0)) <= 2
+
+
+@pytest.mark.parametrize("objective", ["gumbel", "reinforce"])
+def test_a_training_that_would_only_settle_is_refused(objective):
+    adapter = greenadapt.plugins.adapter("blockdrop")
+    with pytest.raises(OptionError, match="never be trained") as raised:
+        adapter.objective(retrofit(objective=objective, paths=2), None, 1)
+    assert raised.value.todo == "Train for 2 epochs or more."
+    adapter.objective(retrofit(objective=objective), None, 1)
 
 
 @pytest.mark.parametrize(("objective", "what"), [("gumbel", "a logit"), ("reinforce", "a logit")])

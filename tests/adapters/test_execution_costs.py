@@ -9,12 +9,13 @@ import pytest
 import torch
 
 import greenadapt
-from greenadapt.adapters.execution import CostModel, costs_of, measure_costs
+from greenadapt.adapters.execution import CostModel, costs_of, execute, measure_costs
 from greenadapt.adapters.execution.placing import stretches
 from greenadapt.adapters.execution.timing import Moving, Times
+from greenadapt.counting import counting
 from greenadapt.errors import ModelError
 from greenadapt.testing import awake
-from tests.mixed_batches import batch, drawn, made_up, wrapped
+from tests.mixed_batches import batch, drawn, made_up, plain, wrapped
 
 
 class TestCosts:
@@ -76,6 +77,15 @@ class TestCosts:
         assert costs.rest_seconds(1) > 0
         for name, tensor in model.state_dict().items():
             assert torch.equal(tensor, state[name])
+
+    def test_measuring_is_no_work_of_the_images(self):
+        model, images = wrapped("cifar_resnet14"), batch(6, 32)
+        table, macs = drawn(6, 6), []
+        for mode in ("auto", "auto", "grouped"):
+            with counting(model) as counter:
+                execute(plain(model), images, table, mode, lambda: costs_of(model, images))
+            macs.append(counter.macs)
+        assert macs[0] == macs[1] == macs[2]
 
     def test_once_for_each_kind_of_batch_and_never_in_a_copy(self):
         model = wrapped("cifar_resnet14")

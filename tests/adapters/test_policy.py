@@ -9,7 +9,7 @@ import torch
 import greenadapt
 from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.blockdrop.policy_net import open_head
-from greenadapt.adapters.counting import counting
+from greenadapt.counting import counting
 from greenadapt.errors import ModelError, OptionError
 from greenadapt.recipe import Training
 from greenadapt.testing import awake

@@ -12,9 +12,9 @@ import torch
 import greenadapt
 from greenadapt.adapters.blockdrop.parts import BlockCost, Parts
 from greenadapt.adapters.blockdrop.payback import judge, payback
-from greenadapt.adapters.counting import counting
 from greenadapt.adapters.side_by_side import side_by_side
 from greenadapt.adapters.timing import rounds
+from greenadapt.counting import counting
 from greenadapt.errors import ModelError
 from greenadapt.testing import awake
 

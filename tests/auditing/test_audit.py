@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 
 import pytest
 import timm
@@ -12,18 +11,10 @@ from torch import Tensor, nn
 
 import greenadapt
 from greenadapt import audit
-from greenadapt.meters.replay import RECORDING_VARIABLE
 from greenadapt.profile import Plan, Profile
 from greenadapt.recompute import differences
 from greenadapt.statistics import unpack_hits
 from tests.small import SHORT, images, network
-
-
-@pytest.fixture
-def ten_watts(tmp_path, monkeypatch):
-    path = tmp_path / "recording.json"
-    path.write_text(json.dumps([[0.001 * k, 0.01 * k] for k in range(60_000)]))
-    monkeypatch.setenv(RECORDING_VARIABLE, str(path))
 
 
 @pytest.fixture(scope="module")

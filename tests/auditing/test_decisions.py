@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 
@@ -19,7 +18,6 @@ from greenadapt.auditing.path_trials import LEAST_IMAGES, TIMED, Adaptive, secon
 from greenadapt.auditing.settings import Rival
 from greenadapt.auditing.workload import Workload
 from greenadapt.interfaces import MeterInfo
-from greenadapt.meters.replay import RECORDING_VARIABLE
 from greenadapt.profile import Execution, Plan, Profile
 from greenadapt.profile_files import parse_profile
 from greenadapt.recompute import differences
@@ -28,13 +26,6 @@ from tests.small import SHORT, network
 
 PLAN = SHORT.model_copy(update={"target_fraction": 1.0, "budget_seconds": 20.0})
 """Its budget is hardly used, so that time is left for the paths."""
-
-
-@pytest.fixture
-def ten_watts(tmp_path, monkeypatch):
-    path = tmp_path / "recording.json"
-    path.write_text(json.dumps([[0.001 * k, 0.01 * k] for k in range(60_000)]))
-    monkeypatch.setenv(RECORDING_VARIABLE, str(path))
 
 
 @pytest.fixture(scope="module")

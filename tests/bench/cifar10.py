@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.utils.flop_counter import FlopCounterMode
 
 import greenadapt
+from greenadapt.counting import counting
 from greenadapt.data import ImageArrays, View
 from greenadapt.errors import DataError
 
@@ -124,9 +124,9 @@ def macs(model: nn.Module, inputs: Tensor | None = None) -> int:
         inputs: [B, 3, H, W]; None is one image of 32 px. Twice the number are FLOPs as BlockDrop counts.
     """
     given = torch.zeros(1, 3, _SIZE, _SIZE) if inputs is None else inputs
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with counting(model) as counter:
         model.eval()(given)
-    return counter.get_total_flops() // 2
+        return counter.macs
 
 
 @cache

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 
 def test_every_kind_of_provider_is_listed(call):
     names = {
@@ -19,6 +21,13 @@ def test_the_options_of_an_adapter_are_listed_with_their_defaults(call):
     options = json.loads(call("adapters", "list", "--adapter", "blockdrop", "--json").stdout)
     assert any(option["name"] == "keep" for option in options)
     assert "keep" in call("adapters", "list", "--adapter", "blockdrop").stdout
+
+
+@pytest.mark.parametrize("adapter", ["blockdrop", "biglittle"])
+def test_every_option_says_what_it_means(call, adapter):
+    options = json.loads(call("adapters", "list", "--adapter", adapter, "--json").stdout)
+    assert all(option["meaning"].endswith(".") for option in options)
+    assert options[-1]["meaning"].split()[0] in call("adapters", "list", "--adapter", adapter).stdout
 
 
 def test_an_unknown_adapter_is_an_error_with_a_hint(call):

@@ -11,6 +11,7 @@ from torch import nn
 
 import greenadapt
 from greenadapt.zoo import BigLittleResNet
+from tests.graphs import assert_compiles, assert_exports_for_any_batch, assert_trains_compiled
 
 SIZE = 64
 
@@ -40,28 +41,15 @@ def images() -> torch.Tensor:
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiles_as_one_graph(model: nn.Module, images: torch.Tensor, backend: str) -> None:
-    torch._dynamo.reset()
-    compiled = torch.compile(model, backend=backend, fullgraph=True)
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(images), model(images), rtol=1e-4, atol=1e-4)
+    assert_compiles(model, images, backend)
 
 
 def test_compiles_for_training_too(images: torch.Tensor) -> None:
-    torch._dynamo.reset()
-    plain = published().train()
-    twin = copy.deepcopy(plain)
-    for network in (plain, torch.compile(twin, backend="aot_eager", fullgraph=True)):
-        network(images).square().mean().backward()
-    for a, b in zip(plain.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-4)
+    assert_trains_compiled(published(), images)
 
 
 def test_exports_for_any_batch(model: nn.Module, images: torch.Tensor) -> None:
-    batch = torch.export.Dim("batch", min=1, max=8)
-    exported = torch.export.export(model, (images,), dynamic_shapes=({0: batch},)).module()
-    five = torch.randn(5, 3, SIZE, SIZE)
-    with torch.no_grad():
-        torch.testing.assert_close(exported(five), model(five))
+    assert_exports_for_any_batch(model, images)
 
 
 def test_channels_last_stays_so(model: nn.Module, images: torch.Tensor) -> None:

@@ -24,7 +24,7 @@ class BigLittleConfig:
         init: How the new branches start. "zero": drawn at random behind an expansion that is shut; "l1": the
             little blocks are cut out of the base's own, by the L1 norms of their filters, behind the same
             expansion; "random": drawn at random, stem and expansion open; "auto": "l1", which is ahead
-            in tests.bench.biglittle.inits, or "zero" where the base's blocks cannot be cut.
+            in the benchmarks, or "zero" where the base's blocks cannot be cut.
 
     Raises:
         OptionError: An option is out of range.

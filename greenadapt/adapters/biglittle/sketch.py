@@ -3,8 +3,7 @@
     network ── copy on the meta device ──> MACs before ── converted ──> MACs after, pixels of each stage
 
 The copy has every shape and no number, so that it costs neither memory nor arithmetic; and a conversion that
-is refused has not touched the network. Source of the count: convolutions and linear layers, one
-multiply-accumulate each, as the paper counts.
+is refused has not touched the network.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from greenadapt.counting import counting
 from greenadapt.inspection import input_shape
 from greenadapt.zoo.bl_stages import Branches
 
@@ -81,30 +81,25 @@ def _without_weights(model: nn.Module) -> Any:
 
 def _run(model: nn.Module, image: Tensor) -> tuple[int, dict[str, int]] | None:
     """Multiply-accumulates of a forward pass, and the height of what each pair of branches gives."""
-    macs: list[int] = []
     heights: dict[str, int] = {}
-    with _watched(model, macs, heights), torch.no_grad():
+    with _watched(model, heights), counting(model) as counter:
         try:
             model(image)
         except (RuntimeError, NotImplementedError):
             return None
-    return sum(macs), heights
+        return counter.macs, heights
 
 
 @contextmanager
-def _watched(model: nn.Module, macs: list[int], heights: dict[str, int]) -> Iterator[None]:
-    def count(layer: Any, _: Any, given: Tensor) -> None:
-        macs.append(given.numel() * layer.weight[0].numel())
-
+def _watched(model: nn.Module, heights: dict[str, int]) -> Iterator[None]:
     def measure(name: str) -> Callable[[Any, Any, Tensor], None]:
         return lambda _, __, given: heights.update({name: given.shape[-2]})
 
-    handles = []
-    for name, module in model.named_modules():
-        if isinstance(module, (nn.Conv2d, nn.Conv1d, nn.Linear)):
-            handles.append(module.register_forward_hook(count))
-        elif isinstance(module, Branches):
-            handles.append(module.register_forward_hook(measure(name)))
+    handles = [
+        module.register_forward_hook(measure(name))
+        for name, module in model.named_modules()
+        if isinstance(module, Branches)
+    ]
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from greenadapt.adapters.blockdrop.config import BlockDropConfig
 from greenadapt.adapters.blockdrop.fixed import fixed_path
@@ -22,7 +23,7 @@ from greenadapt.adapters.blockdrop.objectives import objective_of
 from greenadapt.adapters.blockdrop.paths import no_limit, restrict
 from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.execution import OnePath, costs_of, execute
-from greenadapt.adapters.gates import Gated, Run, all_sliceable, gate, running, under
+from greenadapt.adapters.gates import Run, all_sliceable, checkpoint_gates, gate, routing, running, under
 from greenadapt.adapters.residual import residual_blocks
 from greenadapt.adapters.retrofit import Retrofit, become
 from greenadapt.errors import ModelError
@@ -31,8 +32,6 @@ from greenadapt.interfaces import Block, Description
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.payback import Payback
-
-_UNMEASURED = "keeps every block until its path is found on images, by finetune or fixed.find_best_path"
 
 
 class BlockDrop(Retrofit):
@@ -74,9 +73,7 @@ class BlockDrop(Retrofit):
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Each block recomputes its activations in the backward pass, under the decision of the forward."""
-        for block in self.modules():  # type: ignore[attr-defined]
-            if isinstance(block, Gated):
-                block.gate_checkpointing = enable
+        checkpoint_gates(self, enable)  # type: ignore[arg-type]
 
     def set_path(self, path: Sequence[bool] | Tensor) -> None:
         """Has a fixed policy keep these blocks for every image, [K].
@@ -128,29 +125,38 @@ class BlockDrop(Retrofit):
             )
         # Some blocks cannot be run on a part of the batch; then images of one path go together.
         sliceable = self.greenadapt_sliceable
-        logits: Tensor = execute(super().forward, images, table, "gathered", sliceable=sliceable)  # type: ignore[misc]
+        with routing(self):  # type: ignore[arg-type]
+            logits: Tensor = execute(super().forward, images, table, "gathered", sliceable=sliceable)  # type: ignore[misc]
         return logits
 
     def forward_in(self, images: Tensor, run: Run) -> Tensor:
         """Logits [B, classes] of a run of one's own, such as one that brings gradients to the gates."""
-        with under(run):
+        with routing(self), under(run):  # type: ignore[arg-type]
             logits: Tensor = super().forward(images)  # type: ignore[misc]
             return logits
 
     def _routed(self, call: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if running():
-            return call(x, *args, **kwargs)
-        if self.greenadapt_kept is not None:
-            with under(OnePath(self.greenadapt_kept)):
-                return call(x, *args, **kwargs)
-        mode: Any = self.greenadapt_config.execution
         own: Any = self
-        costs = partial(costs_of, own, x)
+        if running(own):
+            return call(x, *args, **kwargs)
+        with routing(own):
+            if self.greenadapt_kept is not None:
+                with under(OnePath(self.greenadapt_kept)):
+                    return call(x, *args, **kwargs)
 
-        def run(images: Tensor) -> Any:
-            return call(images, *args, **kwargs)
+            def run(images: Tensor) -> Any:
+                return call(images, *args, **kwargs)
 
-        return execute(run, x, self.greenadapt_paths(x), mode, costs, self.greenadapt_sliceable)
+            mode = self._mode(own.training, (args, kwargs))
+            costs = None if own.training else partial(costs_of, own, x)
+            return execute(run, x, self.greenadapt_paths(x), mode, costs, self.greenadapt_sliceable)
+
+    def _mode(self, training: bool, others: Any) -> Any:
+        # Whether another tensor (a mask) is by sample, nobody says: then the batch stays whole.
+        whole = any(isinstance(other, Tensor) for other in tree_leaves(others))
+        mode = "masked" if whole else self.greenadapt_config.execution
+        # In training the stem's batch norms see the batch, and a block's all samples that run it.
+        return "gathered" if training and mode != "masked" else mode
 
     def _check_blocks(self, found: int, what: str) -> None:
         if found != self.greenadapt_blocks:
@@ -193,6 +199,8 @@ class BlockDropAdapter:
             policy = _policy(model, config, count)
         gate(blocks)
         retrofit: Any = become(model, BlockDrop)
+        if any(getattr(module, "grad_checkpointing", False) is True for module in model.modules()):
+            checkpoint_gates(model)
         retrofit.greenadapt_config = config
         retrofit.greenadapt_found = found
         retrofit.greenadapt_policy = policy
@@ -276,9 +284,7 @@ def _with_kept(model: BlockDrop) -> list[Block]:
 def _notes(model: BlockDrop) -> list[str]:
     if model.greenadapt_policy is not None:
         return model.greenadapt_policy.notes()
-    config = model.greenadapt_config
-    searched = config.policy == "sensitivity" and config.keep < 1
-    return [_UNMEASURED] if searched and all(model.greenadapt_kept or ()) else []
+    return model.greenadapt_config.notes(keeps_all=all(model.greenadapt_kept or ()))
 
 
 def _change(block: Block) -> str:

@@ -13,6 +13,7 @@ OBJECTIVES = ("reinforce", "gumbel")
 GRANULARITIES = ("block", "branch")
 EXECUTIONS = ("auto", "grouped", "gathered", "masked")
 _MOST_PATHS = 4096
+_UNMEASURED = "keeps every block until its path is found on images, by finetune or fixed.find_best_path"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class BlockDropConfig:
         policy: "learned" decides per image; "spread", "first" and "random" keep the same blocks always, and
             so does "sensitivity": the best fixed path, found on images at the beginning of a training or by
             `greenadapt.adapters.blockdrop.fixed.find_best_path`; until then it keeps all.
-        granularity: "block" drops whole residual blocks, "branch" attention and MLP by themselves.
+        granularity: "block" drops whole residual blocks, "branch" attention and MLP by themselves, where a
+            block has both; in a network without such blocks the two are the same.
         objective: How a learned policy is trained: "reinforce" as in the paper, or "gumbel", by
             straight-through gradients from the best fixed path.
         paths: Most distinct paths that a learned policy may take; 0 is as many as it likes. The whole
@@ -74,6 +76,24 @@ class BlockDropConfig:
             if value not in known:
                 raise OptionError(
                     f"{name} is not known.",
-                    f"{name}={value!r}",
-                    did_you_mean(str(value), known) or f"Use one of: {', '.join(known)}.",
+                    f"{name}={value!r}; there are: {', '.join(known)}.",
+                    did_you_mean(str(value), known) or "Use one of those.",
                 )
+
+    def notes(self, keeps_all: bool) -> list[str]:
+        """What a reader of a description must know of a fixed path; nothing of a learned policy.
+
+        Args:
+            keeps_all: The path keeps every block as it stands.
+        """
+        if self.policy == "learned" and self.keep < 1:
+            return []
+        idle = [
+            f"{name}={getattr(self, name)}"
+            for name in ("objective", "paths", "policy_net", "policy_downscale")
+            if getattr(self, name) != getattr(type(self), name)
+        ]
+        notes = [f"without effect, as the path is fixed: {', '.join(idle)}"] if idle else []
+        if self.keep == 1:
+            return [f"keep={self.keep} keeps every block and has no policy", *notes]
+        return [*notes, _UNMEASURED] if self.policy == "sensitivity" and keeps_all else notes

@@ -11,8 +11,7 @@ The whole should be ``none`` and what each block adds to its shortcut; what is m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -20,10 +19,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from greenadapt.adapters.counting import MacCounter, counting
 from greenadapt.adapters.execution import OnePath
-from greenadapt.adapters.gates import Rowwise, under
-from greenadapt.adapters.timing import BUDGET_SECONDS, Clock, Step, example_images, rounds, spread, timed
+from greenadapt.adapters.execution.timing import Marked, pass_times
+from greenadapt.adapters.gates import Run, under
+from greenadapt.adapters.timing import (
+    BUDGET_SECONDS,
+    Clock,
+    Step,
+    evaluating,
+    example_images,
+    rounds,
+    spread,
+    timed,
+)
+from greenadapt.counting import counting
 
 
 @dataclass(frozen=True)
@@ -98,40 +107,6 @@ class Parts:
         return 1 - parts / self.whole_seconds
 
 
-class _Timed:
-    """A run of all blocks that marks where each begins, where it ends, and where its shortcut alone does."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.marks: dict[int, tuple[Any, Any, Any]] = {}
-
-    def step(self, index: int, block: Rowwise, shortcut: Rowwise, x: Tensor) -> Tensor:
-        """Runs the block, and then its shortcut for the clock alone."""
-        start = self._clock.mark()
-        out = block(x, None)
-        middle = self._clock.mark()
-        shortcut(x, None)
-        self.marks[index] = (start, middle, self._clock.mark())
-        return out
-
-
-class _Counted:
-    """A run of all blocks that notes what each and its shortcut compute."""
-
-    def __init__(self, counter: MacCounter) -> None:
-        self._counter = counter
-        self.macs: dict[int, tuple[int, int]] = {}
-
-    def step(self, index: int, block: Rowwise, shortcut: Rowwise, x: Tensor) -> Tensor:
-        """Runs the block, and then its shortcut for the counter alone."""
-        start = self._counter.macs
-        out = block(x, None)
-        middle = self._counter.macs
-        shortcut(x, None)
-        self.macs[index] = (middle - start, self._counter.macs - middle)
-        return out
-
-
 def measure_parts(model: Any, batch_size: int, budget_seconds: float = BUDGET_SECONDS) -> Parts:
     """Times and counts the parts of a model under BlockDrop on the device that it is on.
 
@@ -140,7 +115,7 @@ def measure_parts(model: Any, batch_size: int, budget_seconds: float = BUDGET_SE
         batch_size: Images at a time.
         budget_seconds: About how long to time.
     """
-    with _evaluating(model):
+    with evaluating(model):
         images = example_images(model, batch_size)
         clock = Clock(images.device)
         found = rounds(_steps(model, images, clock), budget_seconds)
@@ -162,9 +137,7 @@ def measure_parts(model: Any, batch_size: int, budget_seconds: float = BUDGET_SE
         policy_macs=policy_macs,
         blocks=tuple(
             # A block that a forward never calls takes nothing.
-            BlockCost(
-                name, seconds.get(f"block {k}", 0.0), seconds.get(f"shortcut {k}", 0.0), *macs.get(k, (0, 0))
-            )
+            BlockCost(name, seconds[f"block {k}"], seconds[f"shortcut {k}"], *macs.get(k, (0, 0)))
             for k, name in enumerate(names)
         ),
         kept=model.greenadapt_kept,
@@ -178,14 +151,9 @@ def _steps(model: Any, images: Tensor, clock: Clock) -> list[Step]:
         return lambda: _forward(model, images, OnePath(path))
 
     def in_place() -> Mapping[str, float]:
-        run = _Timed(clock)
-        _forward(model, images, run)
-        clock.wait()
-        lengths = {}
-        for k, (start, middle, end) in run.marks.items():
-            lengths[f"block {k}"] = clock.seconds(start, middle)
-            lengths[f"shortcut {k}"] = clock.seconds(middle, end)
-        return lengths
+        times = pass_times(model, images)
+        lengths = {f"block {k}": seconds for k, seconds in enumerate(times.block)}
+        return lengths | {f"shortcut {k}": seconds for k, seconds in enumerate(times.shortcut)}
 
     steps: list[Step] = [
         timed("whole", along((True,) * count), clock),
@@ -202,27 +170,16 @@ def _steps(model: Any, images: Tensor, clock: Clock) -> list[Step]:
 def _counts(model: Any, image: Tensor) -> tuple[dict[int, tuple[int, int]], int, int]:
     """Of each block and its shortcut, of the whole without the policy, and of the policy."""
     with counting(model) as counter:
-        run = _Counted(counter)
+        run = Marked(lambda: counter.macs)
         _forward(model, image, run)
-        whole = counter.macs - sum(shortcut for _, shortcut in run.macs.values())
+        macs = {k: (middle - start, end - middle) for k, (start, middle, end) in run.marks.items()}
+        whole = counter.macs - sum(shortcut for _, shortcut in macs.values())
         before = counter.macs
         model.greenadapt_paths(image)
         policy = counter.macs - before
-    return run.macs, whole, policy
+    return macs, whole, policy
 
 
-def _forward(model: nn.Module, images: Tensor, run: Any) -> None:
+def _forward(model: nn.Module, images: Tensor, run: Run) -> None:
     with under(run):
         model(images)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training

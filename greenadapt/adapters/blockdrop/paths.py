@@ -11,6 +11,7 @@ policy chose, so a limited model is fine-tuned once more, or reported as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -114,6 +115,11 @@ def limit(model: nn.Module, loader: Any, costs: Sequence[float] | None = None) -
         )
     table = _asked(target.greenadapt_policy, loader, allowed.device)
     found = limit_paths(table, len(allowed), costs)
+    if len(found) == 1:
+        # The whole network alone stands for "not limited yet"; the nearest path beside it costs nothing.
+        nearest = found.clone()
+        nearest[0, 0] = False
+        found = torch.cat([nearest, found])
     padding = no_limit(len(allowed) - len(found), table.shape[1])
     allowed.copy_(torch.cat([found, padding]))
     shares = torch.bincount(assign(table, found), minlength=len(found)) / max(1, len(table))
@@ -216,7 +222,7 @@ def _ordered(paths: Tensor, weights: Tensor) -> Tensor:
 def _check(table: Tensor, most: int, costs: Sequence[float] | None) -> None:
     if most < 1:
         raise OptionError("At least one path must be allowed.", f"most={most}", "Use 2 or more.")
-    if costs is not None and (len(costs) != table.shape[1] or min(costs) <= 0):
+    if costs is not None and (len(costs) != table.shape[1] or not all(0 < cost < math.inf for cost in costs)):
         raise OptionError(
             "The costs of the blocks do not fit.",
             f"{len(costs)} costs, the least {min(costs, default=None)}, for {table.shape[1]} blocks.",

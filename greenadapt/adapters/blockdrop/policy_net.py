@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from greenadapt.adapters.counting import counting
+from greenadapt.counting import counting
 from greenadapt.errors import OptionError, did_you_mean
 
 OPEN_LOGIT = 1.0

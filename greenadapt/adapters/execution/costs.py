@@ -22,9 +22,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from greenadapt.adapters.execution.placing import by_likeness
-from greenadapt.adapters.execution.timing import Moving, Times, moved, timed
+from greenadapt.adapters.execution.timing import Moving, Times, moved, pass_times
 from greenadapt.adapters.gates import Gated
 from greenadapt.adapters.sharing import shared_copy
 from greenadapt.errors import ModelError
@@ -188,18 +189,24 @@ def measure_costs(model: nn.Module, images: Tensor, seconds: float = BUDGET_SECO
             "Wrap the model with 'blockdrop' and pass at least one image.",
         )
     model = shared_copy(model, without=("greenadapt_policy",)).eval()
+    # Whoever looks on (a FLOP counter) would take this for work of the images, and would slow every call.
+    with _disable_current_modes():
+        return _measured(model, images, seconds)
+
+
+def _measured(model: nn.Module, images: Tensor, seconds: float) -> CostModel:
     measured: dict[int, Times] = {}
     end = time.perf_counter() + seconds
     # Memory, threads and libraries are warm only after this.
-    row_bytes = sorted(timed(model, images[:1]).row_bytes)
+    row_bytes = sorted(pass_times(model, images[:1]).row_bytes)
     moving = moved(len(images), row_bytes[len(row_bytes) // 2], images.device)
     n = 1
     while True:
         begun = time.perf_counter()
-        passes = [timed(model, images[:n])]
+        passes = [pass_times(model, images[:n])]
         took = time.perf_counter() - begun
         while len(passes) < _PASSES and time.perf_counter() + took < end - seconds / 2:
-            passes.append(timed(model, images[:n]))
+            passes.append(pass_times(model, images[:n]))
         measured[n] = _least(passes)
         affordable = int((end - time.perf_counter()) / (took / n))
         following = min(len(images), _STEP * n, affordable)

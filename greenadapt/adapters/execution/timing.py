@@ -3,21 +3,21 @@
     step of a block    mark ── block ── mark ── shortcut ── mark
     rest               the whole pass less all of its steps
 
-On CUDA marks are events, and the host waits once, after the pass; elsewhere the clock is read.
+The clock is that of `greenadapt.adapters.timing`; on CUDA the host waits once, after the pass.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from greenadapt.adapters.execution.placing import empty, put, take
-from greenadapt.adapters.gates import Rowwise, under
+from greenadapt.adapters.gates import Gated, Rowwise, routing, under
+from greenadapt.adapters.timing import Clock
 
 _TRIES = 4
 _MOST_BYTES = 2**26
@@ -31,7 +31,8 @@ class Times:
         block: Of each of the K blocks.
         shortcut: Of what each block still runs when it is dropped.
         rest: Of everything else.
-        row_bytes: Bytes of one sample in the output of each block.
+        row_bytes: Bytes of one sample in the output of each block; like the seconds, 0 for a block that the
+            forward never calls.
     """
 
     block: tuple[float, ...]
@@ -48,27 +49,27 @@ class Moving:
     put: float
 
 
-def timed(model: nn.Module, images: Tensor) -> Times:
+def pass_times(model: nn.Module, images: Tensor) -> Times:
     """Times one forward pass of a model of gated blocks.
 
     Args:
         model: In eval mode, its blocks gated.
         images: [n, C, H, W], n > 0, on the model's device.
     """
-    run = _Timed(images.device)
-    begun = run.mark()
-    with under(run), torch.no_grad():
+    clock = Clock(images.device)
+    run = Marked(clock.mark)
+    begun = clock.mark()
+    with routing(None), under(run), torch.no_grad():
         model(images)
-    ended = run.mark()
-    if images.device.type == "cuda":
-        torch.cuda.synchronize(images.device)
-    steps = [
-        [_between(one, following) for one, following in pairwise(marks)]
-        for _, marks in sorted(run.marks.items())
-    ]
-    block, shortcut = zip(*steps, strict=True) if steps else ((), ())
-    rest = max(0.0, _between(begun, ended) - sum(map(sum, steps)))
-    return Times(block, shortcut, rest, tuple(size for _, size in sorted(run.row_bytes.items())))
+    ended = clock.mark()
+    clock.wait()
+    count = sum(len(module.gate_blocks) for module in model.modules() if isinstance(module, Gated))
+    block, shortcut = [0.0] * count, [0.0] * count
+    for index, (start, middle, end) in run.marks.items():
+        block[index], shortcut[index] = clock.seconds(start, middle), clock.seconds(middle, end)
+    rest = max(0.0, clock.seconds(begun, ended) - sum(block) - sum(shortcut))
+    row_bytes = tuple(run.row_bytes.get(index, 0) for index in range(count))
+    return Times(tuple(block), tuple(shortcut), rest, row_bytes)
 
 
 def moved(rows: int, row_bytes: int, device: torch.device) -> Moving:
@@ -84,51 +85,43 @@ def moved(rows: int, row_bytes: int, device: torch.device) -> Moving:
         max(2, min(rows, _MOST_BYTES // max(1, row_bytes))), max(1, row_bytes // 4), device=device
     )
     half = torch.arange(0, len(x), 2, device=device)
-    run, taken, placed = _Timed(device), [], []
+    clock, taken, placed = Clock(device), [], []
     for _ in range(_TRIES):
         # A fresh tensor for each, as in a run: memory that is new to the process is part of the price.
-        begun = run.mark()
+        begun = clock.mark()
         some = take(x, half)
-        between = run.mark()
+        between = clock.mark()
         put(empty(x, len(x)), half, some)
-        ended = run.mark()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        taken.append(_between(begun, between))
-        placed.append(_between(between, ended))
+        ended = clock.mark()
+        clock.wait()
+        taken.append(clock.seconds(begun, between))
+        placed.append(clock.seconds(between, ended))
     size = len(half) * x.shape[1] * 4
     return Moving(min(taken) / size, min(placed) / size)
 
 
-class _Timed:
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.marks: dict[int, list[Any]] = {}
+class Marked:
+    """A run of all blocks that marks where each begins, where it ends, and where its shortcut alone does.
+
+    Args:
+        mark: What to take down at each of the three: a moment, what was counted so far.
+
+    Attributes:
+        marks: By the number of the block.
+        row_bytes: Bytes of one sample in the output of each block, by its number.
+    """
+
+    def __init__(self, mark: Callable[[], Any]) -> None:
+        self._mark = mark
+        self.marks: dict[int, tuple[Any, Any, Any]] = {}
         self.row_bytes: dict[int, int] = {}
 
     def step(self, index: int, block: Rowwise, shortcut: Rowwise, x: Tensor) -> Tensor:
         """Runs the block, and beside it what is left of it when it is dropped."""
-        marks = [self.mark()]
+        start = self._mark()
         computed = block(x, None)
-        marks.append(self.mark())
+        middle = self._mark()
         shortcut(x, None)
-        marks.append(self.mark())
-        self.marks[index] = marks
+        self.marks[index] = (start, middle, self._mark())
         self.row_bytes[index] = computed[0].nbytes if isinstance(computed, Tensor) else x[0].nbytes
         return computed
-
-    def mark(self) -> Any:
-        """A moment: an event recorded on CUDA, else the clock once all work so far is done."""
-        if self.device.type == "cuda":
-            event = torch.cuda.Event(enable_timing=True)
-            event.record(torch.cuda.current_stream(self.device))
-            return event
-        if self.device.type != "cpu":
-            torch.accelerator.synchronize()
-        return time.perf_counter()
-
-
-def _between(one: Any, following: Any) -> float:
-    if isinstance(one, float):
-        return float(following - one)
-    return float(one.elapsed_time(following)) / 1000

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from greenadapt.adapters.residual.block import Address, Argument, Passage
 from greenadapt.adapters.residual.recording import Call, Seen, call_leaves, changed
+from greenadapt.adapters.sharing import without_hooks
 
 _BATCH = 2
 _SMALL = 16
@@ -158,7 +159,7 @@ def _cropped(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _copied(block: nn.Module) -> nn.Module:
     on_meta = any(p.is_meta for p in block.parameters())
-    twin = copy.deepcopy(block)
+    twin = copy.deepcopy(block, without_hooks(block))
     if on_meta:
         twin = twin.to_empty(device="cpu")
         for buffer in twin.buffers():

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from greenadapt.adapters.residual.block import Address
+from greenadapt.adapters.sharing import without_hooks
 from greenadapt.errors import ModelError
 from greenadapt.inspection import input_shape
 
@@ -80,7 +81,7 @@ def record(model: nn.Module) -> dict[str, list[Call]]:
     if not any(parameter.is_meta for parameter in model.parameters()):
         for shape in _shapes(model):
             try:
-                real = copy.deepcopy(model).to("cpu", torch.float32)
+                real = copy.deepcopy(model, without_hooks(model)).to("cpu", torch.float32)
                 return _record(real, torch.zeros(_REAL_BATCH, *shape))
             except Exception as raised:
                 error = raised
@@ -93,7 +94,7 @@ def record(model: nn.Module) -> dict[str, list[Call]]:
 
 def bodiless(model: nn.Module) -> nn.Module:
     """A copy of a network with every tensor on the meta device: its structure, none of its weights."""
-    memo: dict[int, Any] = {}
+    memo = without_hooks(model)
     for module in model.modules():
         for value in _tensors(vars(module)):
             if id(value) in memo:

@@ -23,9 +23,10 @@ from typing import Any
 import timm
 import torch
 
-from greenadapt.machine import cpu_name, usable_cores
+from greenadapt.machine import usable_cores
 from tests.bench.biglittle import counts, memory, operators, page, speed
 from tests.bench.biglittle.networks import SEED
+from tests.bench.figures import machine, rounded
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / "docs" / "results"
@@ -78,9 +79,8 @@ def run(quick: bool) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - start, 1),
         "load_before": round(load, 2),
         "machine": {
-            "processor": cpu_name(),
+            **machine(),
             "threads": torch.get_num_threads(),
-            "system": f"{platform.system()} {platform.release()}",
             "python": platform.python_version(),
         },
         "versions": {"torch": torch.__version__, "timm": timm.__version__},
@@ -90,17 +90,7 @@ def run(quick: bool) -> dict[str, Any]:
 
 def dumped(results: dict[str, Any]) -> str:
     """The figures as they stand in the file, six digits of each."""
-    return json.dumps(_rounded(results), indent=1, ensure_ascii=False) + "\n"
-
-
-def _rounded(thing: Any) -> Any:
-    if isinstance(thing, float):
-        return float(f"{thing:.6g}")
-    if isinstance(thing, dict):
-        return {key: _rounded(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [_rounded(value) for value in thing]
-    return thing
+    return json.dumps(rounded(results), indent=1, ensure_ascii=False) + "\n"
 
 
 def _draw(folder: Path) -> int:

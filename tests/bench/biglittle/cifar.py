@@ -29,6 +29,7 @@ import greenadapt
 from tests.bench import cifar10
 from tests.bench.biglittle import cifar_section
 from tests.bench.biglittle.paired import quality
+from tests.bench.figures import say
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "biglittle-cifar.json"
@@ -80,7 +81,7 @@ def train(arm: str, checkpoint: Path) -> None:
         meter=None,
         checkpoint=checkpoint,
         resume=checkpoint.exists(),
-        progress=_say,
+        progress=say,
         **RECIPE,
     )
     write(arm, thin.state_dict(), done.curve, done.seconds)
@@ -164,7 +165,7 @@ def evaluate() -> dict[str, Any]:
             model, told = read(arm)
             networks[arm] = {**_figures(model, data), **told}
         else:
-            _say(f"{arm}: no weights yet", 0.0)
+            say(f"{arm}: no weights yet", 0.0)
     results = {
         "recipe": {**RECIPE, **OPTIONS, "init": ARMS, "base": f"resnet{DEPTH}", "teacher": f"resnet{DEPTH}"},
         "torch": torch.__version__,
@@ -185,12 +186,6 @@ def _figures(model: nn.Module, data: Any) -> dict[str, Any]:
 
 def _single(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _say(message: str, fraction: float) -> None:
-    if not message.endswith("…"):
-        sys.stderr.write(f"{message}\n")
-        sys.stderr.flush()
 
 
 def main() -> None:

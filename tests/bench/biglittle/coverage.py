@@ -20,10 +20,10 @@ from typing import Any
 import timm
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from greenadapt.adapters.biglittle.adapter import adapter
 from greenadapt.adapters.biglittle.config import BigLittleConfig
+from greenadapt.counting import counting
 from greenadapt.errors import GreenadaptError
 
 FAMILIES = (
@@ -101,9 +101,9 @@ def refusal(family: str) -> str | None:
 
 
 def _macs(model: nn.Module, size: int) -> tuple[int, tuple[int, ...]]:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with counting(model) as counter:
         shape = model(torch.empty(1, 3, size, size, device="meta")).shape
-    return counter.get_total_flops() // 2, tuple(shape)
+        return counter.macs, tuple(shape)
 
 
 def page(rows: list[Row], others: dict[str, tuple[int, str]]) -> str:

@@ -33,6 +33,7 @@ from greenadapt.adapters.biglittle.objective import BigLittleObjective
 from greenadapt.data import ImageFiles, View, open_data
 from tests.bench import cifar10
 from tests.bench.biglittle.paired import better, difference, points, quality
+from tests.bench.figures import say
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "biglittle-photos.json"
@@ -152,7 +153,7 @@ def measured(base: nn.Module, train: ImageFiles, held_out: ImageFiles) -> dict[s
     )
     stages["re-estimated"] = _quality(thin, held_out)
     training = {name: SETTINGS[name] for name in ("epochs", "batch_size", "learning_rate", "seed")}
-    done = greenadapt.finetune(thin, train, teacher=base, meter=None, progress=_say, **training)
+    done = greenadapt.finetune(thin, train, teacher=base, meter=None, progress=say, **training)
     stages["distilled"] = _quality(thin, held_out)
     shape = (1, 3, SETTINGS["size"], SETTINGS["size"])
     macs = [cifar10.macs(network, torch.zeros(shape)) for network in (base, thin)]
@@ -258,12 +259,6 @@ def run() -> dict[str, Any]:
             results["networks"][name] = measured(build(), train, held_out)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results
-
-
-def _say(message: str, fraction: float) -> None:
-    if not message.endswith("…"):
-        sys.stderr.write(f"{message}\n")
-        sys.stderr.flush()
 
 
 def main() -> None:

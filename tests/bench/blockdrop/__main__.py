@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -24,8 +23,8 @@ from typing import Any
 import timm
 import torch
 
-from greenadapt.machine import cpu_name
 from tests.bench.blockdrop import execution, page
+from tests.bench.figures import machine
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / "docs" / "results"
@@ -64,9 +63,8 @@ def measured(quick: bool, seed: int) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - start, 1),
         "load_before": round(load, 2),
         "machine": {
-            "processor": cpu_name(),
+            **machine(),
             "threads": torch.get_num_threads(),
-            "system": f"{platform.system()} {platform.release()}",
         },
         "torch": torch.__version__,
         "timm": timm.__version__,

@@ -23,11 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from greenadapt.machine import cpu_name
 from tests.bench.energy import page
 from tests.bench.energy.boards import say
 from tests.bench.energy.peers import installed
 from tests.bench.energy.rows import Row
+from tests.bench.figures import machine, rounded
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / "docs" / "results"
@@ -95,9 +95,8 @@ def run(groups: Sequence[str], quick: bool, seed: int) -> dict[str, Any]:
         "created": begun.isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - start, 1),
         "machine": {
-            "processor": cpu_name(),
+            **machine(),
             "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.release()}",
             "python": platform.python_version(),
         },
         "versions": {name: installed(name) for name in _PACKAGES},
@@ -111,20 +110,10 @@ def dumped(results: dict[str, Any]) -> str:
     lines = json.dumps(head, indent=1, ensure_ascii=False)[:-2] + ',\n "groups": {'
     groups = []
     for name, group in results["groups"].items():
-        rows = ",\n".join("   " + json.dumps(_rounded(row), ensure_ascii=False) for row in group["rows"])
+        rows = ",\n".join("   " + json.dumps(rounded(row), ensure_ascii=False) for row in group["rows"])
         about = {key: value for key, value in group.items() if key != "rows"}
         groups.append(f'\n  {json.dumps(name)}: {json.dumps(about)[:-1]}, "rows": [\n{rows}\n  ]}}')
     return lines + ",".join(groups) + "\n }\n}\n"
-
-
-def _rounded(thing: Any) -> Any:
-    if isinstance(thing, float):
-        return float(f"{thing:.6g}")
-    if isinstance(thing, dict):
-        return {key: _rounded(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [_rounded(value) for value in thing]
-    return thing
 
 
 def _draw(folder: Path) -> int:

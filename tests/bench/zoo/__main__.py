@@ -3,6 +3,8 @@
     (nothing)            what is missing in the work folder, then docs/results/blockdrop-coverage.md
     --work FOLDER        where the rows go, one JSON a line; a sweep that is started again goes on there
     --only resnet,vgg    these of timm's files; no page is written
+    --small-first        the smallest of every file, then the next smallest: a sweep that is cut short has
+                         seen every file (the parameters of all are counted once, some minutes)
     --again              tries again what was not covered
     --draw               no sweep: the page again from the work folder's rows
 
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 
 from tests.bench.zoo.checking import Row, check
 from tests.bench.zoo.page import WANTED, page
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "bench-zoo")
     parser.add_argument("--out", type=Path, default=PAGE)
     parser.add_argument("--only")
+    parser.add_argument("--small-first", action="store_true")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--draw", action="store_true")
     parser.add_argument("--memory", type=float, default=16.0, help="GiB that one architecture may take")
@@ -49,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kept = given.work / "rows.jsonl"
     rows = read(kept)
     names = [pair for pair in architectures() if not given.only or pair[1] in given.only.split(",")]
+    if given.small_first and not given.draw:
+        names = small_first(names, given.work / "parameters.json")
     for name, family in () if given.draw else names:
         if name in rows and not (given.again and rows[name].why_not is not None):
             continue
@@ -57,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file.write(json.dumps(asdict(row)) + "\n")
         sys.stdout.write(f"{name}: {row.why_not or f'{row.droppable} of {row.blocks}, by {row.checked}'}\n")
         sys.stdout.flush()
-    seen = [rows[name] for name, _ in names if name in rows]
+    seen = [rows[name] for name, _ in sorted(names, key=lambda pair: (pair[1], pair[0])) if name in rows]
     covered = sum(row.why_not is None for row in seen)
     sys.stdout.write(f"{covered} of {len(seen)} are covered; {len(names) - len(seen)} were not tried.\n")
     if not given.only:
@@ -74,6 +80,27 @@ def architectures() -> list[tuple[str, str]]:
         if module.startswith("timm."):
             found.append((name, module.rpartition(".")[2]))
     return sorted(found, key=lambda pair: (pair[1], pair[0]))
+
+
+def small_first(names: Sequence[tuple[str, str]], counted: Path) -> list[tuple[str, str]]:
+    """The smallest of every file, then the next smallest of every file, and so on.
+
+    Args:
+        names: Name and file of each architecture.
+        counted: Where their parameters are kept once they were counted, JSON by name.
+    """
+    known: dict[str, int] = json.loads(counted.read_text(encoding="utf-8")) if counted.is_file() else {}
+    for name, _ in names:
+        if name not in known:
+            with torch.device("meta"):
+                known[name] = sum(p.numel() for p in timm.create_model(name).parameters())
+    counted.write_text(json.dumps(known), encoding="utf-8")
+    waves: dict[str, int] = {}
+    ranked = []
+    for name, family in sorted(names, key=lambda pair: known[pair[0]]):
+        waves[family] = waves.get(family, -1) + 1
+        ranked.append((waves[family], known[name], name, family))
+    return [(name, family) for *_, name, family in sorted(ranked)]
 
 
 def read(path: Path) -> dict[str, Row]:
@@ -114,8 +141,6 @@ def apart(name: str, family: str, memory: float, patience: float) -> Row:
 
 
 def _work(pipe: Any, name: str, family: str, patience: float) -> None:
-    import torch
-
     torch.set_num_threads(1)
     spent = int(time.process_time())
     resource.setrlimit(resource.RLIMIT_CPU, (spent + int(patience), spent + int(patience) + 10))

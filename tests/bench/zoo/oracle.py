@@ -143,7 +143,7 @@ def awake(model: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1 or "gamma" in name or "alpha" in name or "scale" in name:
-                low, high = (-0.2, 0.2) if name.endswith("bias") else (0.3, 0.7)
+                low, high = (-0.2, 0.2) if name.endswith("bias") else (0.5, 1.0)
                 parameter.uniform_(low, high, generator=generator)
             elif parameter.numel() and parameter.abs().max() < _SILENT:
                 # Heads that begin at zero would hide all that comes before them.
@@ -155,3 +155,26 @@ def awake(model: nn.Module, seed: int = 0) -> nn.Module:
             elif name.endswith("running_var"):
                 buffer.uniform_(0.5, 1.5, generator=generator)
     return model
+
+
+def settle(model: nn.Module, size: int) -> None:
+    """Sets the statistics of batch norms to those of two random images: what a block does is not drowned.
+
+    With other statistics each layer takes from the differences between images and adds its own bias, until
+    nothing that an early block did is seen in the logits.
+    """
+    norms: list[Any] = [m for m in model.modules() if getattr(m, "running_mean", None) is not None]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    try:
+        with torch.no_grad():
+            model(torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2)))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+            norm.running_var.clamp_(min=1e-2)

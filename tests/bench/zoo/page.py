@@ -34,7 +34,8 @@ def page(rows: Sequence[Row]) -> str:
             "of the smallest size that the network takes: with all blocks kept the logits equal the base's "
             'bit for bit; with half of them dropped (`policy="spread", keep=0.5`) they equal those of the '
             "base with the branches of these blocks forced to zero by other code than the package's, to "
-            "1e-4 of the largest logit, and no module of a dropped block is called but those on its "
+            "1e-4 of the largest logit, where dropping them changes the logits by more than 1e-3, and no "
+            "module of a dropped block is called but those on its "
             "shortcut. The others were wrapped and run on the meta device, where there are shapes and no "
             "numbers; the reason stands beside them.",
             "",

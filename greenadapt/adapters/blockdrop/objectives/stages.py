@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from greenadapt.adapters.blockdrop.objectives.optimizers import both
 from greenadapt.adapters.blockdrop.paths import limit
 from greenadapt.adapters.distillation import distillation_loss
-from greenadapt.errors import TrainingError
+from greenadapt.errors import OptionError, TrainingError
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
@@ -41,6 +41,9 @@ class PolicyObjective:
         model: A model with a learned policy.
         teacher: A frozen network whose logits the base learns from as well, or None.
         epochs: Of the whole training.
+
+    Raises:
+        OptionError: There are too few epochs to train the policy at all.
     """
 
     name = "blockdrop"
@@ -57,6 +60,12 @@ class PolicyObjective:
         self.keep = model.greenadapt_config.keep
         self.curriculum = round(self.curriculum_share * epochs)
         self.settling_from = epochs - self._settling(epochs)
+        if self.settling_from == 0:
+            raise OptionError(
+                "The policy would never be trained.",
+                f"epochs={epochs}, and with paths={model.greenadapt_config.paths} the last one settles.",
+                "Train for 2 epochs or more.",
+            )
         self.stage: Stage = "joint"
         self.free = self.blocks
         self.budget = self.keep
