@@ -46,7 +46,8 @@ bench-energy: $(BENCH)/.installed  ## how far our joules are from a simulator's 
 bench-zoo: $(DEV)  ## which of timm's architectures BlockDrop wraps, into docs/results/ (hours, one core; goes on where it stopped)
 	nice -n 19 "$(PYTHON)" -m tests.bench.zoo
 
-bench-blockdrop: $(DEV)  ## whether dropped blocks save time, into docs/results/ (12 minutes on two idle cores)
+# Accuracy takes hours of training: tests.bench.blockdrop.cifar and .photos, whose files the page takes up.
+bench-blockdrop: $(DEV)  ## whether dropped blocks save time, and the whole page, into docs/results/ (12 minutes on two idle cores)
 	"$(PYTHON)" -m tests.bench.blockdrop
 
 bench-biglittle: $(DEV)  ## the Big-Little networks: counts, realised savings, memory, into docs/results/ (about ten minutes, two idle cores)

@@ -10,15 +10,15 @@ none gets one inferred.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import greenadapt
-from greenadapt import inspection, plugins, storage
-from greenadapt.errors import ModelError, OptionError, did_you_mean
+from greenadapt import plugins, rebuilding, storage
+from greenadapt.errors import ModelError, OptionError
 from greenadapt.interfaces import Adapter, Description
 from greenadapt.profile import Profile
 from greenadapt.recipe import Base, Recipe
@@ -57,7 +57,7 @@ def open_model(reference: str | Path, *, pretrained: bool = True, **model_args: 
         model_args={**getattr(model, "model_args", {}), **model_args},
         weights="pretrained" if pretrained else "random",
     )
-    return _with_recipe(model, Recipe(greenadapt_version=greenadapt.__version__, base=base))
+    return rebuilding.with_recipe(model, Recipe(greenadapt_version=greenadapt.__version__, base=base))
 
 
 def saved_folder(reference: str | Path) -> Path | None:
@@ -80,7 +80,7 @@ def recipe_of(model: nn.Module) -> Recipe:
         ModelError: The model does not come from timm and carries no recipe.
     """
     recipe = getattr(model, "greenadapt_recipe", None)
-    return recipe if isinstance(recipe, Recipe) else _inferred_recipe(model)
+    return recipe if isinstance(recipe, Recipe) else rebuilding.inferred_recipe(model)
 
 
 def wrap(
@@ -115,7 +115,7 @@ def wrap(
             ", ".join(f"{option}={value!r}" for option, value in options.items()),
             f"Put them into {type(adapter).__name__}, or name the adapter: wrap(model, {name!r}, ...).",
         )
-    config = _config(implementation, options) if isinstance(adapter, str) else adapter
+    config = rebuilding.config_of(implementation, options) if isinstance(adapter, str) else adapter
     recipe = recipe_of(model)
     if recipe.adapter is not None:
         raise ModelError(
@@ -134,10 +134,11 @@ def wrap(
         if inherit is not None and recipe.base.weights != "random":
             inherit(wrapped, open_model)
     wrapped.train(training)
-    _rename(wrapped, name)
+    rebuilding.rename(wrapped, name)
     # A copy carries its base's attributes, and the base's reference would open the base.
     wrapped.__dict__.pop("greenadapt_reference", None)
-    return _with_recipe(wrapped, recipe.model_copy(update={"adapter": name, "options": asdict(config)}))
+    done = recipe.model_copy(update={"adapter": name, "options": asdict(config)})
+    return rebuilding.with_recipe(wrapped, done)
 
 
 def describe(model: nn.Module) -> Description:
@@ -176,9 +177,9 @@ def save(
     """
     from greenadapt.pages.card import model_card
 
-    recipe = _with_classes(recipe_of(model), model)
+    recipe = rebuilding.with_classes(recipe_of(model), model)
     state = model.state_dict()
-    _check_rebuilds(recipe, state)
+    rebuilding.check_rebuilds(recipe, state)
     files = storage.model_files(state, recipe)
     if profile is not None:
         files[storage.PROFILE_FILE] = profile.to_json().encode()
@@ -205,12 +206,12 @@ def load(folder: str | Path) -> nn.Module:
     if colon and prefix in plugins.model_sources() and not Path(folder).exists():
         return open_model(folder)
     recipe = storage.read_recipe(folder)
-    model = _rebuilt(recipe)
+    model = rebuilding.rebuilt(recipe)
     tensors = storage.read_tensors(folder)
-    _check_fit(model.state_dict(), tensors, f"The weights in {folder} do not fit their recipe.")
+    rebuilding.check_fit(model.state_dict(), tensors, f"The weights in {folder} do not fit their recipe.")
     model.load_state_dict(tensors)
     model.greenadapt_reference = str(folder)  # type: ignore[assignment]
-    return _with_recipe(model.eval(), recipe)
+    return rebuilding.with_recipe(model.eval(), recipe)
 
 
 @contextmanager
@@ -233,11 +234,6 @@ def _whole_or_not_at_all(model: nn.Module) -> Iterator[None]:
         raise
 
 
-def _with_recipe(model: nn.Module, recipe: Recipe) -> nn.Module:
-    model.greenadapt_recipe = recipe  # type: ignore[assignment]
-    return model
-
-
 def _split(reference: str | Path) -> tuple[str, str]:
     prefix, colon, name = str(reference).partition(":")
     return (prefix, name) if colon else (_DEFAULT_SOURCE, str(reference))
@@ -254,114 +250,3 @@ def _check_as_saved(reference: str | Path, pretrained: bool, model_args: dict[st
         f"Asked for: {', '.join(given)}.",
         "Leave that out, or open the plain network by its name.",
     )
-
-
-def _with_classes(recipe: Recipe, model: nn.Module) -> Recipe:
-    """The recipe for the classes that the model has now: timm's reset_classifier changes them."""
-    classes = getattr(model, "num_classes", None)
-    if classes is None or recipe.base.model_args.get("num_classes") == classes:
-        return recipe
-    args = {**recipe.base.model_args, "num_classes": classes}
-    return recipe.model_copy(update={"base": recipe.base.model_copy(update={"model_args": args})})
-
-
-def _rename(model: nn.Module, adapter: str) -> None:
-    # timm publishes a model under its architecture's name, and that name would load the full-cost network.
-    cfg = getattr(model, "pretrained_cfg", None)
-    if cfg:
-        renamed = {
-            **cfg,
-            "architecture": storage.architecture_name(cfg.get("architecture") or "model", adapter),
-        }
-        model.pretrained_cfg = model.default_cfg = renamed  # type: ignore[assignment]
-
-
-def _rebuilt(recipe: Recipe) -> nn.Module:
-    base = recipe.base
-    model: nn.Module = plugins.model_source(base.source).open(base.name, False, base.model_args)
-    if recipe.adapter is None:
-        return model
-    adapter = plugins.adapter(recipe.adapter)
-    # What an adapter reads off the base, such as the size of its images, must be as when it wrapped it.
-    before = [run for run in recipe.training if run.adapter is None]
-    plain = recipe.model_copy(update={"adapter": None, "options": {}, "training": before})
-    wrapped = adapter.wrap(_with_recipe(model, plain), _config(adapter, recipe.options))
-    _rename(wrapped, recipe.adapter)
-    return wrapped
-
-
-def _config(adapter: Adapter, options: dict[str, Any]) -> Any:
-    known = {field.name: field for field in fields(adapter.config)}
-    for option in options:
-        if option not in known:
-            raise OptionError(
-                f"The adapter {adapter.name!r} has no option {option!r}.",
-                f"It has: {', '.join(f'{f.name}={f.default!r}' for f in known.values())}.",
-                did_you_mean(option, known) or "Use one of those.",
-            )
-    return adapter.config(**options)
-
-
-def _inferred_recipe(model: nn.Module) -> Recipe:
-    cfg = getattr(model, "pretrained_cfg", None)
-    if not cfg or not cfg.get("architecture"):
-        raise ModelError(
-            f"greenadapt cannot tell where this {type(model).__name__} comes from.",
-            "It has no pretrained_cfg with an architecture, as timm's models do.",
-            "Open it with greenadapt.open_model, so that it can be built again later.",
-        )
-    args: dict[str, Any] = {"num_classes": model.num_classes, "in_chans": inspection.input_shape(model)[0]}
-    args |= getattr(model, "model_args", {})
-    tag = cfg.get("tag")
-    untrained = inspection.looks_untrained(model)
-    base = Base(
-        name=cfg["architecture"] + (f".{tag}" if tag and not untrained else ""),
-        model_args=args,
-        weights="random" if untrained else "trained",
-    )
-    return Recipe(greenadapt_version=greenadapt.__version__, base=base)
-
-
-def _check_rebuilds(recipe: Recipe, state: dict[str, Any]) -> None:
-    import torch
-
-    try:
-        with torch.device("meta"):
-            rebuilt = _rebuilt(recipe).state_dict()
-    except (RuntimeError, NotImplementedError):
-        # Some constructors compute with their tensors, which meta tensors do not have.
-        rebuilt = _rebuilt(recipe).state_dict()
-    _check_fit(
-        rebuilt,
-        state,
-        f"{recipe.base.reference} with {recipe.base.model_args} does not build this model again.",
-        "Pass what it was created with: greenadapt.wrap(..., model_args={...}).",
-    )
-
-
-def _check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, todo: str = "") -> None:
-    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-    others = {name: tuple(tensor.shape) for name, tensor in found.items()}
-    if shapes == others:
-        return
-    reshaped = [
-        f"{n} is {others[n]}, not {shapes[n]}" for n in shapes if n in others and shapes[n] != others[n]
-    ]
-    seen = [
-        f"{label}: {_first(names)}"
-        for label, names in (
-            ("missing", [n for n in shapes if n not in others]),
-            ("unexpected", [n for n in others if n not in shapes]),
-            ("of another shape", reshaped),
-        )
-        if names
-    ]
-    raise ModelError(
-        happened, "; ".join(seen) + ".", todo or "Load the folder that belongs to these weights."
-    )
-
-
-def _first(names: Iterable[str], limit: int = 3) -> str:
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

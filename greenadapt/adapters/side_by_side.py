@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-import torch
 from torch import Tensor, nn
 
 from greenadapt.adapters.timing import (
     BUDGET_SECONDS,
     Clock,
+    Timed,
+    circumstances,
     evaluating,
     example_images,
     rounds,
-    spread,
     timed,
 )
 from greenadapt.counting import counting
@@ -26,16 +26,10 @@ _FLOPS_PER_MAC = 2
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class SideBySide(Timed):
     """What a retrofit takes and what its base does; print it.
 
     Attributes:
-        device: A torch device.
-        threads: Of torch, for networks on the CPU.
-        batch_size: B.
-        image: Channels, height and width.
-        rounds: How often each was timed; all seconds are medians, of a batch.
-        spread: Distance of the quartiles of the base's times, as a share of their median.
         base_seconds: Of the base.
         seconds: Of the retrofit.
         base_macs: Multiply-accumulates of an image, of the base.
@@ -45,12 +39,6 @@ class SideBySide:
         pays: Whether time is saved here.
     """
 
-    device: str
-    threads: int
-    batch_size: int
-    image: tuple[int, int, int]
-    rounds: int
-    spread: float
     base_seconds: float
     seconds: float
     base_macs: int
@@ -60,8 +48,6 @@ class SideBySide:
     pays: bool
 
     def __str__(self) -> str:
-        where = f"cpu, {self.threads} thread(s)" if self.device == "cpu" else self.device
-        image = "x".join(map(str, self.image))
         rows = [
             ["base", with_prefix(self.base_seconds, "s"), _flops(self.base_macs)],
             ["retrofit", with_prefix(self.seconds, "s"), _flops(self.macs)],
@@ -69,8 +55,7 @@ class SideBySide:
         ]
         return "\n\n".join(
             (
-                f"Before training, on {where}: batch {self.batch_size} of {image}, medians of {self.rounds} "
-                "rounds",
+                f"Before training, on {self.where}",
                 text_table([Column("", "left"), Column("time/batch"), Column("FLOPs/image")], rows),
                 self._verdict(),
             )
@@ -103,12 +88,7 @@ def side_by_side(
         base_macs, macs = _macs(base, images[:1]), _macs(retrofit, images[:1])
     before, after = median(found["base"]), median(found["retrofit"])
     return SideBySide(
-        device=str(images.device),
-        threads=torch.get_num_threads(),
-        batch_size=batch_size,
-        image=(images.shape[1], images.shape[2], images.shape[3]),
-        rounds=len(found["base"]),
-        spread=spread(found["base"]),
+        **vars(circumstances(images, found["base"])),
         base_seconds=before,
         seconds=after,
         base_macs=base_macs,

@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,6 +27,46 @@ Step = Callable[[], Mapping[str, float]]
 
 BUDGET_SECONDS = 3.0
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 25
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Where and how something was timed.
+
+    Attributes:
+        device: A torch device.
+        threads: Of torch, for networks on the CPU.
+        batch_size: B.
+        image: Channels, height and width.
+        rounds: How often; all seconds are medians, of a batch.
+        spread: Distance of the quartiles of the base's times, as a share of their median.
+    """
+
+    device: str
+    threads: int
+    batch_size: int
+    image: tuple[int, int, int]
+    rounds: int
+    spread: float
+
+    @property
+    def where(self) -> str:
+        """In words, such as "cpu, 2 thread(s): batch 1 of 3x224x224, medians of 5 rounds"."""
+        device = f"cpu, {self.threads} thread(s)" if self.device == "cpu" else self.device
+        image = "x".join(map(str, self.image))
+        return f"{device}: batch {self.batch_size} of {image}, medians of {self.rounds} rounds"
+
+
+def circumstances(images: Tensor, base_seconds: Sequence[float]) -> Timed:
+    """What `Timed` tells of a batch [B, C, H, W] and the times that the base took for it."""
+    return Timed(
+        device=str(images.device),
+        threads=torch.get_num_threads(),
+        batch_size=len(images),
+        image=(images.shape[1], images.shape[2], images.shape[3]),
+        rounds=len(base_seconds),
+        spread=spread(base_seconds),
+    )
 
 
 class Clock:

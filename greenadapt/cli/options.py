@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import click
 
@@ -179,8 +179,14 @@ def _typed(key: str, text: str, kind: Any) -> Any:
         raise OptionError(
             f"The option {key}={text} cannot be read.",
             f"{error.errors()[0]['msg']}.",
-            f"It takes: {getattr(kind, '__name__', None) or str(kind).replace('typing.', '')}.",
+            f"It takes: {_in_words(kind)}.",
         ) from error
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return ", ".join(map(str, get_args(kind)))
+    return getattr(kind, "__name__", None) or str(kind).replace("typing.", "")
 
 
 def seed_weights(seed: int) -> None:

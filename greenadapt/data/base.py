@@ -10,6 +10,7 @@ is in nor on the batches before it. So a training that resumes at an epoch sees 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +86,7 @@ class _SeededOrder(Sampler[int]):
         self.data.set_epoch(epoch)
 
 
-class Images(Dataset[tuple[Tensor, int]]):
+class Images(ABC, Dataset[tuple[Tensor, int]]):
     """Labelled images; see `greenadapt.data.ImageArrays` and `greenadapt.data.ImageFiles` for the two kinds.
 
     Attributes:
@@ -119,13 +120,13 @@ class Images(Dataset[tuple[Tensor, int]]):
         self._draws: tuple[tuple[int, int], Tensor] | None = None
 
     @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, that tells these images and labels from others."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _pixels(self, indices: Sequence[int]) -> Tensor:
         """The images as uint8 [B, c, H, W], c being the stored channels."""
-        raise NotImplementedError
 
     def _padding(self, size: int) -> int:
         """How far an image may be shifted, in pixels."""

@@ -90,6 +90,12 @@ def finetune(
                         loop.save(run, checkpoint, epoch + 1)
     model.eval()
     training = _record(run, train, teacher, None if first else window)
+    _note(model, train, training)
+    return training
+
+
+def _note(model: nn.Module, train: Any, training: Training) -> None:
+    """Adds a training to the recipe of the model that it trained."""
     recipe = recipe_of(model)
     weights = "trained" if recipe.base.weights == "random" else recipe.base.weights
     model.greenadapt_recipe = recipe.model_copy(  # type: ignore[assignment]
@@ -100,7 +106,6 @@ def finetune(
             "data_std": _listed(train, "std"),
         }
     )
-    return training
 
 
 def _prepare(

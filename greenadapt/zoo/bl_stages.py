@@ -20,7 +20,7 @@ from torch.fx import Proxy
 
 from greenadapt.errors import OptionError
 
-__all__ = ["BigLittleStem", "Branches", "check_resolution", "conv_norm"]
+__all__ = ["BigLittleStem", "Branches", "check_pixels", "conv_norm"]
 
 _SMALLEST = 9
 """Pixels that a stem must get, so that the third stage, at an eighth of that, still has two to halve."""
@@ -93,7 +93,7 @@ class BigLittleStem(nn.Module):
         Raises:
             OptionError: The image is too small for a third stage at half resolution.
         """
-        check_resolution(x)
+        check_pixels(x, "the stem", _SMALLEST, 2 * _SMALLEST - 1)
         merged = self.act(_merged(self.big(x), self.little(x)))
         return self.act(self.fuse(merged))  # type: ignore[no-any-return]
 
@@ -133,22 +133,24 @@ def _may_overwrite(big: Tensor, little: Tensor) -> bool:
 
 
 @register_notrace_function  # type: ignore[untyped-decorator]
-def check_resolution(x: Tensor) -> None:
-    """Refuses what would be a single pixel before the third stage has halved it.
+def check_pixels(given: Tensor, where: str, least: int, image: int | None) -> None:
+    """Refuses an image of which too little is left to halve.
 
     Its name begins with a letter because torch.fx takes no other function for a leaf.
 
     Args:
-        x: What a stem gets, [B, C, H, W].
+        given: What is left of the image at some place, [B, C, H, W].
+        where: The place.
+        least: Height and width, in pixels, that must be left there.
+        image: Height and width of an image that would do, in pixels; None if that is not known.
 
     Raises:
         OptionError: It is too small.
     """
-    height, width = x.shape[-2:]
-    if height < _SMALLEST or width < _SMALLEST:
+    height, width = given.shape[-2:]
+    if height < least or width < least:
         raise OptionError(
             "This image is too small for a branch at half resolution.",
-            f"It reaches the stem as {height}x{width} px; the third stage would have nothing left to halve.",
-            f"Use images of {2 * _SMALLEST - 1}x{2 * _SMALLEST - 1} px or more; for small ones there are the "
-            "cifar_resnet networks.",
+            f"{height}x{width} px of it are left at {where}, which takes {least}x{least}.",
+            f"Use images of {image}x{image} px or more." if image else "Use larger images.",
         )

@@ -44,9 +44,35 @@ def test_paper_depth_gives_the_papers_network(base, paper):
     assert all(name.startswith("layer4.0.downsample.") for name in different)
 
 
-def test_native_depth_keeps_the_blocks():
-    converted = on_meta("resnet101")
-    assert [stage.blocks for stage in converted.greenadapt_stages] == [3, 4, 23]
+@pytest.mark.parametrize(
+    ("base", "blocks", "parameters", "macs"),
+    [
+        ("resnet50", [3, 4, 6], 26_694_568, 2_856_058_880),
+        ("resnet101", [3, 4, 23], 46_526_888, 3_947_888_640),
+        ("resnet152", [3, 8, 36], 63_290_792, 5_094e6),
+    ],
+)
+def test_native_depth_keeps_the_blocks(base, blocks, parameters, macs):
+    converted = on_meta(base)
+    assert [stage.blocks for stage in converted.greenadapt_stages] == blocks
+    assert sum(p.numel() for p in converted.parameters()) == parameters
+    assert converted.greenadapt_saving.after == pytest.approx(macs, rel=1e-4 if base == "resnet152" else 0)
+
+
+@pytest.mark.parametrize(("reference", "alpha"), [("resnet18", 64), ("convnext_tiny", 3), ("res2next50", 4)])
+def test_any_alpha_that_divides_the_widths_converts(reference, alpha):
+    converted = on_meta(reference, alpha=alpha)
+    assert [stage.width // stage.thin for stage in converted.greenadapt_stages] == [alpha] * 3
+    assert converted.greenadapt_saving.share > 0.25
+
+
+def test_an_alpha_is_offered_only_if_it_divides_the_widths_of_every_stage():
+    with torch.device("meta"):
+        widths = {"depths": (2, 2, 2, 1), "dims": (16, 24, 48, 64)}
+        model = greenadapt.open_model("convnext_atto", pretrained=False, **widths)
+    with pytest.raises(OptionError, match=r"Use one of: 1, 2, 4, 8\.") as raised:
+        adapter.wrap(model, BigLittleConfig(alpha=16))
+    assert raised.value.seen == "alpha=16, width 24."
 
 
 @pytest.mark.parametrize("reference", ["resnet26", "cifar_resnet20", "regnety_040"])

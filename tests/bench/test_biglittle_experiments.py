@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from greenadapt.adapters.biglittle.objective import reestimate_norms
-from tests.bench import cifar10
-from tests.bench.biglittle import cifar, inits, paired, photos
+from tests.bench import cifar10, paired
+from tests.bench.biglittle import cifar, inits, photos
 
 
 def made_up(right: float, macs: int, seed: int = 0, **more):

@@ -10,36 +10,74 @@ pytest.importorskip("PIL")
 
 from greenadapt.statistics import unpack_hits
 from tests.bench import cifar10
-from tests.bench.blockdrop import cifar
-from tests.bench.blockdrop.cifar_figures import block_flops, measured, table_of
+from tests.bench.blockdrop import cifar, cifar_section, page
+from tests.bench.blockdrop.cifar_figures import block_flops, measured, on_commonest_path
 
 here = pytest.mark.skipif(not cifar10.available(), reason="shared/data is not beside the checkout")
 
 
-@here
-@pytest.mark.parametrize("arm", cifar.ARMS)
-def test_every_arm_runs(arm, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Trains an arm a few steps; returns its figures."""
     monkeypatch.setattr(cifar.Recipe, "batch_size", 16)
     monkeypatch.setattr(cifar, "_SEARCHED", 2)
     monkeypatch.setattr("greenadapt.adapters.blockdrop.objectives.relaxed.first_images", _few)
     monkeypatch.setattr("greenadapt.adapters.blockdrop.objectives.fixed.first_images", _few)
-    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
-    small = ["--images", "16", "--test-images", "24", "--epochs", "2"]
-    assert cifar.main(["train", "--arm", arm, *small, *folders]) == 0
-    assert f"{arm}: " in capsys.readouterr().out
-    figures = json.loads((tmp_path / "results" / f"{arm}.json").read_text())
-    assert len(figures["curve"]) == 2
-    assert len(unpack_hits(figures["hits"], 24)) == figures["images"] == 24
-    assert sum(unpack_hits(figures["hits"], 24)) == round(24 * figures["top1"])
-    assert (tmp_path / "results" / f"{arm}.safetensors").stat().st_size < 2.5e6
-    if arm != "blockdrop":
-        assert 120 < figures["mflops"] <= 137.8
-        assert figures["mflops_sd"] == 0
+
+    def train(arm):
+        folders = ["--results", str(tmp_path / "blockdrop-cifar"), "--work", str(tmp_path / "work")]
+        sizes = ["--images", "16", "--test-images", "24", "--epochs", "2"]
+        assert cifar.main(["train", "--arm", arm, *sizes, *folders]) == 0
+        return json.loads((tmp_path / "blockdrop-cifar" / f"{arm}.json").read_text())
+
+    return train
 
 
 def _few(loader, count=2):
     images, _ = next(iter(loader))
     return images[:2]
+
+
+def _check(figures, arm, folder):
+    assert figures["arm"] == arm
+    assert len(figures["curve"]) == 2
+    assert len(unpack_hits(figures["hits"], 24)) == figures["images"] == 24
+    assert sum(unpack_hits(figures["hits"], 24)) == round(24 * figures["top1"])
+    assert (folder / f"{arm}.safetensors").stat().st_size < 2.5e6
+
+
+@here
+@pytest.mark.parametrize("arm", [arm for arm in cifar.ARMS if arm != "blockdrop"])
+def test_every_fixed_arm_runs(arm, tmp_path, capsys, small):
+    figures = small(arm)
+    assert f"{arm}: " in capsys.readouterr().out
+    _check(figures, arm, tmp_path / "blockdrop-cifar")
+    assert 120 < figures["mflops"] <= 137.8
+    assert figures["mflops_sd"] == 0
+
+
+@here
+def test_the_learned_arm_is_trained_evaluated_and_drawn(tmp_path, capsys, small):
+    written, results = small("blockdrop"), tmp_path / "blockdrop-cifar"
+    _check(written, "blockdrop", results)
+    (results / "spread.safetensors").touch()  # of an arm that is being written just now
+    capsys.readouterr()
+    assert cifar.main(["evaluate", "--test-images", "24", "--results", str(results)]) == 0
+    found = json.loads((results / "comparison.json").read_text())
+    assert capsys.readouterr().out == cifar_section.drawn(found["rows"]) + "\n"
+    rows = {row["name"]: row for row in found["rows"]}
+    assert {"ResNet-20", "ResNet-32", "ResNet-44", "ResNet-56", "blockdrop"} <= set(rows)
+    for key in ("hits", "mflops", "curve", "seconds", "processor"):
+        assert rows["blockdrop"][key] == written[key]
+    assert found["quick"]
+    assert [one["name"] for one in found["trainings"]] == ["blockdrop"]
+    text = page.drawn(tmp_path, ["cifar_section"])
+    assert "0 of 1 bars are met. This was a quick run" in text
+    assert (
+        f"Trained before that: blockdrop {written['seconds'] / 60:.1f} minutes on {written['processor']}"
+        in text
+    )
+    assert "(blockdrop-cifar/comparison.json)" in text
 
 
 @here
@@ -69,21 +107,14 @@ def test_fixed_arms_spend_what_the_rival_spends_at_most():
     assert cifar.fitting_keep("first", data, 0) == 14 / 27
 
 
-def test_table_says_who_won():
-    rows = [
-        {"name": "ResNet-32", "top1": 0.9263, "mflops": 137.7},
-        {
-            "name": "blockdrop",
-            "top1": 0.931,
-            "mflops": 133.0,
-            "kept": 13.9,
-            "blocks": 27,
-            "paths": 8,
-            "against": {"ResNet-32": {"won": 300, "lost": 253, "p_value": 0.05}},
-        },
-    ]
-    table = table_of(rows)
-    assert "| blockdrop | 93.10 | 133.0 | 13.90 of 27 | 8 | 300 won, 253 lost, p = 0.05 |" in table
+@here
+def test_the_commonest_path_alone_costs_no_policy():
+    model = cifar.wrapped("blockdrop", 0.5, 0)
+    test = cifar10.first(cifar10.images("test"), 16)
+    alone, whole = on_commonest_path(model, test), measured(model, test)
+    assert alone["hits"] == whole["hits"]
+    assert alone["mflops"] == pytest.approx(whole["mflops"] - whole["policy_mflops"])
+    assert (whole["commonest"], alone["kept"], alone["paths"]) == (1.0, 27, 1)
 
 
 def test_absent_data_are_said_to_be_absent(monkeypatch, tmp_path, capsys):

@@ -24,6 +24,9 @@ from greenadapt.adapters.biglittle.selection import inherit
 from greenadapt.errors import OptionError
 from greenadapt.zoo.bl_stages import Branches
 
+_ALPHAS = (1, 2, 4, 8, 16, 32, 64)
+"""Those that an error offers, where they divide."""
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -50,20 +53,18 @@ def check_widths(family: Family, model: nn.Module, config: BigLittleConfig) -> N
     """Refuses an alpha that does not divide the widths.
 
     Raises:
-        OptionError: It does not; the message names those that do.
+        OptionError: It does not; the message names those that divide the widths of all stages.
     """
-    for stage in family.stages(model):
-        if len(stage.blocks) < 2:
-            continue
-        expansion: Any = getattr(type(stage.blocks[-1]), "expansion", 1)
-        width = stage.outputs // expansion
-        works = [a for a in (1, 2, 4, 8, 16) if width % a == 0 and _split_fits(stage.blocks[-1], a)]
-        if config.alpha not in works:
-            raise OptionError(
-                f"alpha does not divide the width of {stage.name}.",
-                f"alpha={config.alpha}, width {width}.",
-                f"Use one of: {', '.join(map(str, works))}.",
-            )
+    stages = [stage for stage in family.stages(model) if len(stage.blocks) >= 2]
+    wrong = next((stage for stage in stages if not _divides(config.alpha, stage)), None)
+    if wrong is None:
+        return
+    works = [a for a in _ALPHAS if all(_divides(a, stage) for stage in stages)]
+    raise OptionError(
+        f"alpha does not divide the width of {wrong.name}.",
+        f"alpha={config.alpha}, width {_width(wrong)}.",
+        f"Use one of: {', '.join(map(str, works))}.",
+    )
 
 
 def convert(family: Family, model: nn.Module, config: BigLittleConfig) -> list[Converted]:
@@ -110,7 +111,13 @@ def _branch(family: Family, stage: Stage, config: BigLittleConfig, shrunk: bool,
     return Converted(stage.name, len(stage.blocks), stage.outputs, blocks, thin, stride)
 
 
-def _split_fits(block: nn.Module, alpha: int) -> bool:
+def _divides(alpha: int, stage: Stage) -> bool:
     # A Res2Net block splits its middle into parts of this width.
-    width = getattr(block, "width", None)
-    return not isinstance(width, int) or width % alpha == 0
+    part = getattr(stage.blocks[-1], "width", None)
+    return _width(stage) % alpha == 0 and (not isinstance(part, int) or part % alpha == 0)
+
+
+def _width(stage: Stage) -> int:
+    """Of the middle of its blocks, which a bottleneck then expands."""
+    expansion: Any = getattr(type(stage.blocks[-1]), "expansion", 1)
+    return int(stage.outputs // expansion)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from timm.layers import register_notrace_function  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
 from greenadapt.adapters.retrofit import Retrofit, become
-from greenadapt.errors import OptionError
-from greenadapt.zoo.bl_stages import Branches
+from greenadapt.zoo.bl_stages import Branches, check_pixels
 
 _LEAST = 2
 """Pixels that a stage must have for a branch at half resolution to have fewer."""
@@ -30,7 +28,7 @@ class Guarded(Retrofit):
             OptionError: A single pixel is left of the image.
         """
         merged: Tensor = super().forward(x)  # type: ignore[misc]
-        check_pixels(merged, self.greenadapt_name, self.greenadapt_least)
+        check_pixels(merged, self.greenadapt_name, _LEAST, self.greenadapt_least)
         return merged
 
 
@@ -48,24 +46,3 @@ def guard(model: nn.Module, stages: Iterable[str], reductions: Iterable[int]) ->
             become(module, Guarded)
             stage = next((each for each in stages if name.startswith(f"{each}.")), name)
             module.greenadapt_name, module.greenadapt_least = stage, least  # type: ignore[assignment]
-
-
-@register_notrace_function  # type: ignore[untyped-decorator]
-def check_pixels(given: Tensor, stage: str, least: int | None) -> None:
-    """Refuses a stage of a single pixel; torch.fx takes this function for a leaf.
-
-    Args:
-        given: What the stage's branches give, [B, C, H, W].
-        stage: Its name.
-        least: Pixels of an image's side that would do, or None.
-
-    Raises:
-        OptionError: It is too small.
-    """
-    height, width = given.shape[-2:]
-    if height < _LEAST or width < _LEAST:
-        raise OptionError(
-            "This image is too small for a branch at half resolution.",
-            f"{stage} sees it as {height}x{width} px; there is nothing left to halve.",
-            f"Use images of {least}x{least} px or more." if least else "Use larger images.",
-        )

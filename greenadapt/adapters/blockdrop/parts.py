@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from greenadapt.adapters.execution import OnePath
@@ -26,10 +25,11 @@ from greenadapt.adapters.timing import (
     BUDGET_SECONDS,
     Clock,
     Step,
+    Timed,
+    circumstances,
     evaluating,
     example_images,
     rounds,
-    spread,
     timed,
 )
 from greenadapt.counting import counting
@@ -65,16 +65,10 @@ class BlockCost:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Parts(Timed):
     """The parts of a network under BlockDrop.
 
     Attributes:
-        device: A torch device.
-        threads: Of torch, for a network on the CPU.
-        batch_size: B.
-        image: Channels, height and width.
-        rounds: How often each part was timed; all seconds are medians, of a batch.
-        spread: Distance of the quartiles of the whole's times, as a share of their median.
         whole_seconds: All blocks, no policy.
         none_seconds: No block that can be dropped, no policy.
         policy_seconds: 0.0 under a fixed policy, which decides nothing.
@@ -85,12 +79,6 @@ class Parts:
         kept: The path of a fixed policy; None under a learned one.
     """
 
-    device: str
-    threads: int
-    batch_size: int
-    image: tuple[int, int, int]
-    rounds: int
-    spread: float
     whole_seconds: float
     none_seconds: float
     policy_seconds: float
@@ -123,12 +111,7 @@ def measure_parts(model: Any, batch_size: int, budget_seconds: float = BUDGET_SE
     seconds = {name: median(values) for name, values in found.items()}
     names = [block.name for block in model.greenadapt_found if block.droppable]
     return Parts(
-        device=str(images.device),
-        threads=torch.get_num_threads(),
-        batch_size=batch_size,
-        image=(images.shape[1], images.shape[2], images.shape[3]),
-        rounds=len(found["whole"]),
-        spread=spread(found["whole"]),
+        **vars(circumstances(images, found["whole"])),
         whole_seconds=seconds["whole"],
         none_seconds=seconds["none"],
         policy_seconds=seconds.get("policy", 0.0),

@@ -113,7 +113,7 @@ def limit(model: nn.Module, loader: Any, costs: Sequence[float] | None = None) -
             f"{type(model).__name__}: no learned policy, or the option paths=0.",
             "Wrap with 'blockdrop', policy='learned' and paths=8.",
         )
-    table = _asked(target.greenadapt_policy, loader, allowed.device)
+    table = asked(target.greenadapt_policy, loader, allowed.device) >= 0.5
     found = limit_paths(table, len(allowed), costs)
     if len(found) == 1:
         # The whole network alone stands for "not limited yet"; the nearest path beside it costs nothing.
@@ -126,19 +126,30 @@ def limit(model: nn.Module, loader: Any, costs: Sequence[float] | None = None) -
     return [float(share) for share in shares]
 
 
-def _asked(policy: nn.Module, loader: Any, device: torch.device) -> Tensor:
+def asked(policy: nn.Module, loader: Any, device: torch.device) -> Tensor:
+    """What a policy says of each image: probabilities of keeping, [N, K], on the CPU.
+
+    Args:
+        policy: Asked in eval mode, and left in its own.
+        loader: Batches of images [B, C, H, W], or of (images, labels).
+        device: Of the policy.
+
+    Raises:
+        OptionError: There are no images.
+    """
     training = policy.training
     policy.eval()
     try:
-        parts = []
-        for batch in loader:
-            images = batch[0] if isinstance(batch, list | tuple) else batch
-            parts.append((policy(images.to(device)) >= 0.5).cpu())
+        with torch.no_grad():
+            parts = [
+                policy((batch[0] if isinstance(batch, list | tuple) else batch).to(device)).cpu()
+                for batch in loader
+            ]
     finally:
         policy.train(training)
     if not parts:
         raise OptionError(
-            "The paths cannot be limited without images.",
+            "A policy cannot be asked without images.",
             "The loader gave none.",
             "Pass the training images.",
         )

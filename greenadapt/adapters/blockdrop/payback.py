@@ -81,7 +81,12 @@ class Payback:
 
     def __str__(self) -> str:
         return "\n\n".join(
-            (_heading(self.parts), _table_of_parts(self.parts), _table_of_savings(self), _verdict(self))
+            (
+                f"Before training, the best case on {self.parts.where}",
+                _table_of_parts(self.parts),
+                _table_of_savings(self),
+                _verdict(self),
+            )
         )
 
 
@@ -168,15 +173,6 @@ def _blocks_to_pay(cost: float, saved: Sequence[float]) -> tuple[int | None, int
     return (
         next((n for n in most if n * mean > cost), None),
         next((n for n in most if dearest[n - 1] > cost), None),
-    )
-
-
-def _heading(parts: Parts) -> str:
-    image = "x".join(map(str, parts.image))
-    where = f"cpu, {parts.threads} thread(s)" if parts.device == "cpu" else parts.device
-    return (
-        f"Before training, on {where}: the best case for batch {parts.batch_size} of {image}, medians of "
-        f"{parts.rounds} rounds"
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from greenadapt.adapters.execution.costs import CostModel
-from greenadapt.adapters.execution.placing import by_likeness, empty, put, take
+from greenadapt.adapters.execution.placing import by_likeness, empty, put, sent, take
 from greenadapt.adapters.execution.runs import Gathered, Masked, OnePath
 from greenadapt.adapters.gates import under
 
@@ -75,8 +75,7 @@ def _mixed(
         mode = "grouped" if len(host) >= _worthwhile(images.device) * len(paths) else "gathered"
     elif mode == "auto" and costs is not None:
         mode = "gathered" if seconds < costs.grouped_seconds(host) else "grouped"
-    # All that the device must be told goes there now, while it has nothing else to do.
-    there = order.to(images.device)
+    there = sent(order, images.device)
     if mode == "grouped":
         return _grouped(call, images, paths, there.split(torch.bincount(group_of).tolist()))
     if costs is None or torch.is_grad_enabled():

@@ -89,6 +89,13 @@ def put(into: Tensor, rows: Tensor, values: Tensor) -> None:
     into.index_copy_(0, rows, values.to(into.dtype))
 
 
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device, for which the host does not wait."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
 def empty(like: Tensor, batch: int) -> Tensor:
     """An uninitialised tensor as `like`, but for a whole batch, in its memory format."""
     shape = (batch, *like.shape[1:])

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 import greenadapt
 from tests.bench import cifar10
 from tests.bench.biglittle import cifar_section
-from tests.bench.biglittle.paired import quality
 from tests.bench.figures import say
+from tests.bench.paired import quality
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "biglittle-cifar.json"

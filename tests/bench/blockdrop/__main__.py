@@ -1,30 +1,25 @@
 """``python -m tests.bench.blockdrop``: measures how BlockDrop runs, writes the figures, draws the page.
 
-    (nothing)      docs/results/blockdrop-execution.json and docs/results/blockdrop.md; under twelve minutes
-    --quick        a few cells of a small network; into out/bench-blockdrop/
-    --draw         no measurement: the page again from the JSON files in docs/results/
+    (nothing)      docs/results/blockdrop-execution.json, then the whole page; under twelve minutes
+    --quick        a few cells of a small network; its section alone, into out/bench-blockdrop/
+    --draw         no measurement: the whole page again from the JSON files in docs/results/
 
-Exit code 0 where every bar is met, else 1. Sections that take hours (training) have commands of their own and
-leave their JSON file beside the page.
+The page is docs/results/blockdrop.md. Sections whose figures take hours (training) have commands of their
+own, which leave their JSON file beside the page; ``--draw`` takes it up. Exit code 0 where every bar on the
+page is met, else 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import timm
-import torch
-
 from tests.bench.blockdrop import execution, page
-from tests.bench.figures import machine
+from tests.bench.blockdrop.record import recorded
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / "docs" / "results"
@@ -39,36 +34,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--draw", action="store_true", help="draw the page from the figures of the last run")
     asked = parser.parse_args(arguments)
     folder = ROOT / "out" / "bench-blockdrop" if asked.quick else PUBLISHED
+    sections = ("execution",) if asked.quick else page.SECTIONS
     folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
     if not asked.draw:
-        results = measured(asked.quick, asked.seed)
-        rows = results["rows"]
-        text = json.dumps(results, indent=1, ensure_ascii=False)
+        text = json.dumps(measured(asked.quick, asked.seed), indent=1, ensure_ascii=False)
         (folder / execution.FILE).write_text(text + "\n", encoding="utf-8")
-    (folder / "blockdrop.md").write_text(page.drawn(folder), encoding="utf-8")
+    (folder / "blockdrop.md").write_text(page.drawn(folder, sections), encoding="utf-8")
     sys.stdout.write(f"{folder / 'blockdrop.md'}\n")
-    return 1 if any(row["met"] is False for row in rows) else 0
+    return 0 if page.all_met(folder, sections) else 1
 
 
 def measured(quick: bool, seed: int) -> dict[str, Any]:
     """The figures, with where and how they came about."""
-    begun, start, load = datetime.now(UTC), time.perf_counter(), os.getloadavg()[0]
-    rows = execution.measure(quick, seed)
     return {
         "schema": "greenadapt/bench-blockdrop-execution",
         "quick": quick,
         "seed": seed,
-        "created": begun.isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - start, 1),
-        "load_before": round(load, 2),
-        "machine": {
-            **machine(),
-            "threads": torch.get_num_threads(),
-        },
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "rows": rows,
+        **recorded(lambda: execution.measure(quick, seed)),
     }
 
 

@@ -1,10 +1,12 @@
 """BlockDrop against plain depth on CIFAR-10: is it more accurate than a plain ResNet of its cost?
 
-    python -m tests.bench.blockdrop.cifar train --arm blockdrop     and spread, random, first, sensitivity
-    python -m tests.bench.blockdrop.cifar evaluate
+    python -m tests.bench.blockdrop.cifar train --arm blockdrop    and spread, random, first, sensitivity
+    python -m tests.bench.blockdrop.cifar evaluate                 the arms trained so far, and the plain ones
+    python -m tests.bench.blockdrop --draw                         docs/results/blockdrop.md, from the files
 
     ResNet-56 with its published weights ── wrap(arm) ── finetune, the ResNet-56 as teacher ──> <arm>.json
                                                                                                <arm>.safetensors
+    all <arm>.safetensors, plain networks ── evaluate, 10,000 test images ──> comparison.json ──> the page
 
 Every arm has the same epochs, learning rate, batches, augmentation and teacher, and a path or policy that
 spends no more than a plain ResNet-32, policy included. The recipe was fixed before the test images were
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,16 +34,19 @@ from greenadapt.adapters.blockdrop.fixed import find_best_path, fixed_path
 from greenadapt.data import ImageArrays
 from greenadapt.errors import GreenadaptError
 from greenadapt.finetuning import finetune
-from greenadapt.statistics import unpack_hits
 from tests.bench import cifar10
-from tests.bench.blockdrop.cifar_figures import RIVAL, against, block_flops, measured, table_of
+from tests.bench.blockdrop import cifar_section
+from tests.bench.blockdrop.cifar_figures import block_flops, got_right, measured, on_commonest_path
+from tests.bench.blockdrop.cifar_rows import ARMS, LEARNED, ONE_PATH, RIVAL
+from tests.bench.blockdrop.record import here, recorded
+from tests.bench.remembered import remembered
 
-ARMS = ("blockdrop", "spread", "random", "first", "sensitivity")
 DEPTH = 56
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "blockdrop-cifar"
 WORK = ROOT / "out" / "bench" / "blockdrop-cifar"
 _WATCHED = 1000
+_TOLD = ("options", "recipe", "optimizer", "objective", "teacher", "curve", "seconds", "threads")
 _SEARCHED = 128
 _LEARNED = {"policy": "learned", "objective": "gumbel", "policy_net": "cifar_resnet8", "policy_downscale": 2}
 _LEARNED_KEEP = 0.515
@@ -86,7 +92,7 @@ def train(
     Returns:
         The figures.
     """
-    teacher = cifar10.folded(cifar10.plain(DEPTH))
+    teacher = remembered(cifar10.folded(cifar10.plain(DEPTH)), work / "teacher.sqlite")
     data = cifar10.first(cifar10.images("train"), recipe.images)
     test = cifar10.first(cifar10.images("test"), tested)
     thin = wrapped(arm, fitting_keep(arm, data, recipe.seed) if keep is None else keep, recipe.seed)
@@ -123,6 +129,7 @@ def train(
         "curve": training.curve,
         "seconds": round(training.seconds),
         "threads": torch.get_num_threads(),
+        "processor": here()["processor"],
         **measured(thin, test),
     }
     (results / f"{arm}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -162,36 +169,62 @@ def fitting_keep(arm: str, data: ImageArrays, seed: int) -> float:
     return sum(fits) / count
 
 
-def evaluate(results: Path) -> list[dict[str, Any]]:
-    """Recomputes accuracy and FLOPs of every arm's committed weights, and compares with plain networks.
+def evaluate(results: Path, tested: int = 10_000) -> dict[str, Any]:
+    """Recomputes accuracy and FLOPs of every arm's committed weights and of the plain networks.
 
     Args:
-        results: Folder with what `train` wrote.
+        results: Folder with what `train` wrote; the figures are left there too.
+        tested: How many test images the figures are of.
 
     Returns:
-        One row for each network, the plain ones first; an arm's has its p-values against them.
+        What the page is drawn from: one row for each network, the plain ones first.
     """
-    test = cifar10.images("test")
-    plain = {depth: cifar10.hits(cifar10.plain(depth), test) for depth in cifar10.DEPTHS}
-    rows: list[dict[str, Any]] = [
-        {
-            "name": f"ResNet-{depth}",
-            "top1": float(right.mean()),
-            "mflops": 2 * cifar10.macs(cifar10.plain(depth)) / 1e6,
-        }
-        for depth, right in plain.items()
-    ]
-    for file in sorted(results.glob("*.safetensors"), key=lambda f: ARMS.index(f.stem)):
-        written = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        model = wrapped(file.stem, written["options"]["keep"], written["options"]["seed"])
+    test = cifar10.first(cifar10.images("test"), tested)
+    found = recorded(lambda: [*(_plain(depth, test) for depth in cifar10.DEPTHS), *_arms(results, test)])
+    trained = [row for row in found["rows"] if "recipe" in row]
+    full = tested == len(cifar10.images("test"))
+    told = {
+        "schema": "greenadapt/bench-blockdrop-cifar",
+        "quick": not full or any(row["recipe"]["images"] < Recipe.images for row in trained),
+        "trainings": [
+            {key: row[key] for key in ("name", "seconds", "threads", "processor")} for row in trained
+        ],
+        **found,
+    }
+    results.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(told, indent=1, ensure_ascii=False)
+    (results / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    return told
+
+
+def _plain(depth: int, test: ImageArrays) -> dict[str, Any]:
+    model = cifar10.plain(depth)
+    return {
+        "name": f"ResNet-{depth}",
+        **got_right(model, test),
+        "mflops": 2 * cifar10.macs(model) / 1e6,
+    }
+
+
+def _arms(results: Path, test: ImageArrays) -> Iterator[dict[str, Any]]:
+    """A row for each arm that has weights; one more for a learned policy that takes several paths."""
+    for arm in ARMS:
+        file, told = results / f"{arm}.safetensors", results / f"{arm}.json"
+        if not (file.exists() and told.exists()):
+            continue
+        written = json.loads(told.read_text(encoding="utf-8"))
+        model: Any = wrapped(arm, written["options"]["keep"], written["options"]["seed"])
         model.load_state_dict(_read(file))
-        found = measured(model.eval(), test)
-        right = torch.tensor(unpack_hits(found["hits"], found["images"])).numpy()
-        figures = {key: value for key, value in found.items() if key not in ("hits", "fingerprint")}
-        rows.append(
-            {"name": file.stem, **figures, "written_top1": written["top1"], "against": against(right, plain)}
-        )
-    return rows
+        row = {
+            "name": arm,
+            **{key: written[key] for key in _TOLD},
+            "processor": written.get("processor"),
+            "written_top1": written["top1"],
+            **measured(model.eval(), test),
+        }
+        yield row
+        if arm == LEARNED and row["paths"] > 1:
+            yield {"name": ONE_PATH, **on_commonest_path(model, test)}
 
 
 def _small(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -217,33 +250,13 @@ def _say(message: str, fraction: float) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs as a command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.blockdrop.cifar", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("command", choices=("train", "evaluate"))
-    parser.add_argument("--arm", choices=ARMS)
-    parser.add_argument(
-        "--keep", type=float, help="share of the blocks; what fits ResNet-32's FLOPs if left out"
-    )
-    for name, kind in (("epochs", int), ("learning-rate", float), ("weight-decay", float), ("seed", int)):
-        parser.add_argument(f"--{name}", type=kind, default=getattr(Recipe, name.replace("-", "_")))
-    parser.add_argument("--images", type=int, default=Recipe.images, help="training images, the first ones")
-    parser.add_argument("--test-images", type=int, default=10_000, help="test images of the figures")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK)
-    given = parser.parse_args(argv)
+    given = _parser().parse_args(argv)
     torch.set_num_threads(given.threads)
     try:
         if given.command == "evaluate":
-            rows = evaluate(given.results)
-            given.results.mkdir(parents=True, exist_ok=True)
-            (given.results / "comparison.json").write_text(
-                json.dumps(rows, indent=1) + "\n", encoding="utf-8"
-            )
-            sys.stdout.write(table_of(rows))
+            found = evaluate(given.results, given.test_images)
+            sys.stdout.write(cifar_section.drawn(found["rows"]) + "\n")
             return 0
-        if given.arm is None:
-            parser.error("train needs --arm")
         recipe = Recipe(
             epochs=given.epochs,
             learning_rate=given.learning_rate,
@@ -260,6 +273,26 @@ def main(argv: list[str] | None = None) -> int:
         f"{figures['kept']:.2f} of {figures['blocks']} blocks, {figures['paths']} paths\n"
     )
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.blockdrop.cifar", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("train", help="train one arm, or go on where it stopped")
+    training.add_argument("--arm", choices=ARMS, required=True)
+    training.add_argument(
+        "--keep", type=float, help="share of the blocks; what fits ResNet-32's FLOPs if left out"
+    )
+    for name, kind in (("epochs", int), ("learning-rate", float), ("weight-decay", float), ("seed", int)):
+        training.add_argument(f"--{name}", type=kind, default=getattr(Recipe, name.replace("-", "_")))
+    training.add_argument("--images", type=int, default=Recipe.images, help="training images, the first ones")
+    training.add_argument("--work", type=Path, default=WORK)
+    for command in (training, commands.add_parser("evaluate", help="figures of all networks")):
+        command.add_argument("--test-images", type=int, default=10_000, help="test images of the figures")
+        command.add_argument("--threads", type=int, default=1)
+        command.add_argument("--results", type=Path, default=RESULTS)
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the arms of the CIFAR-10 experiment cost and get right, and the table of them."""
+"""What the arms of the CIFAR-10 experiment cost and get right."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from greenadapt.adapters.execution import OnePath
-from greenadapt.comparison.differences import mcnemar
 from greenadapt.data import ImageArrays
 from greenadapt.statistics import pack_hits
 from tests.bench import cifar10
-
-RIVAL = 32
-"""Depth of the plain ResNet whose FLOPs no arm may exceed."""
 
 
 def block_flops(model: Any) -> tuple[int, list[int]]:
@@ -29,8 +25,24 @@ def block_flops(model: Any) -> tuple[int, list[int]]:
     return rest, [cost(tuple(b == block for b in range(count))) - rest for block in range(count)]
 
 
+def got_right(model: nn.Module, test: ImageArrays) -> dict[str, Any]:
+    """Which test images a network classifies correctly, in fp32.
+
+    Args:
+        model: A network.
+        test: Test images.
+    """
+    right = cifar10.hits(model, test)
+    return {
+        "top1": float(right.mean()),
+        "images": len(test),
+        "hits": pack_hits(right.tolist()),
+        "fingerprint": test.fingerprint,
+    }
+
+
 def measured(model: Any, test: ImageArrays) -> dict[str, Any]:
-    """Accuracy and cost on the test images, in fp32.
+    """Accuracy and cost of an arm on the test images, in fp32.
 
     Args:
         model: A trained arm.
@@ -41,13 +53,10 @@ def measured(model: Any, test: ImageArrays) -> dict[str, Any]:
     own = 0 if policy is None else 2 * cifar10.macs(policy)
     table = _paths(model, test)
     flops = rest + own + table.double() @ torch.tensor(blocks, dtype=torch.float64)
-    right = cifar10.hits(model, test)
     by_class = [float(table[test.labels == c].sum(1).double().mean()) for c in test.labels.unique().tolist()]
+    _, counts = torch.unique(table, dim=0, return_counts=True)
     return {
-        "top1": float(right.mean()),
-        "images": len(test),
-        "hits": pack_hits(right.tolist()),
-        "fingerprint": test.fingerprint,
+        **got_right(model, test),
         "mflops": float(flops.mean()) / 1e6,
         "mflops_sd": float(flops.std(unbiased=False)) / 1e6,
         "policy_mflops": own / 1e6,
@@ -56,45 +65,32 @@ def measured(model: Any, test: ImageArrays) -> dict[str, Any]:
         "kept_sd": float(table.sum(1).double().std(unbiased=False)),
         "kept_by_block": table.double().mean(0).tolist(),
         "kept_by_class": by_class,
-        "paths": len(torch.unique(table, dim=0)),
+        "paths": len(counts),
+        "commonest": float(counts.max()) / len(test),
     }
 
 
-def against(right: Any, plain: dict[int, Any]) -> dict[str, dict[str, float]]:
-    """McNemar's test of a network against each plain one, on the same images.
+def on_commonest_path(model: Any, test: ImageArrays) -> dict[str, Any]:
+    """An arm without its policy, every image on the path that the policy takes most often.
+
+    What the policy's decisions bring is its own accuracy less this one.
 
     Args:
-        right: Which images the network classifies correctly, bool [N].
-        plain: The same of the plain networks, by depth.
+        model: A trained arm with a learned policy.
+        test: Test images.
     """
-    found: dict[str, dict[str, float]] = {}
-    for depth, other in plain.items():
-        won, lost = int((right & ~other).sum()), int((other & ~right).sum())
-        found[f"ResNet-{depth}"] = {"won": won, "lost": lost, "p_value": mcnemar(won, lost)}
-    return found
-
-
-def table_of(rows: list[dict[str, Any]]) -> str:
-    """The rows as Markdown.
-
-    Args:
-        rows: As from `evaluate`.
-    """
-    lines = [
-        f"| network | top-1, % | MFLOPs an image | blocks kept | paths | against ResNet-{RIVAL} |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
-    ]
-    for row in rows:
-        kept = f"{row['kept']:.2f} of {row['blocks']}" if "kept" in row else ""
-        verdict = ""
-        if "against" in row:
-            test = row["against"][f"ResNet-{RIVAL}"]
-            verdict = f"{test['won']} won, {test['lost']} lost, p = {test['p_value']:.2g}"
-        lines.append(
-            f"| {row['name']} | {100 * row['top1']:.2f} | {row['mflops']:.1f} | {kept} | "
-            f"{row.get('paths', '')} | {verdict} |"
-        )
-    return "\n".join(lines) + "\n"
+    found, counts = torch.unique(_paths(model, test), dim=0, return_counts=True)
+    path = tuple(bool(kept) for kept in found[counts.argmax()])
+    rest, blocks = block_flops(model)
+    flops = rest + sum(cost for cost, kept in zip(blocks, path, strict=True) if kept)
+    return {
+        **got_right(_Under(model, path), test),
+        "mflops": flops / 1e6,
+        "policy_mflops": 0.0,
+        "blocks": len(blocks),
+        "kept": sum(path),
+        "paths": 1,
+    }
 
 
 class _Under(nn.Module):

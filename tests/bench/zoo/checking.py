@@ -22,6 +22,7 @@ from greenadapt.adapters.execution import OnePath
 from greenadapt.adapters.gates import gate, under
 from greenadapt.adapters.residual import residual_blocks
 from greenadapt.errors import GreenadaptError
+from tests.bench.zoo.drawing import from_tables
 from tests.bench.zoo.oracle import awake, dropped, settle, share
 
 MOST_PARAMETERS = 700_000_000
@@ -78,7 +79,9 @@ def check(name: str, family: str) -> Row:
         if weights > MOST_PARAMETERS:
             row = structure(bare, name, family, f"{weights / 1e9:.1f} billion parameters")
         else:
-            row = values(*smallest(name), name, family, _found(bare))
+            with from_tables():
+                model, size = smallest(name)
+            row = values(model, size, name, family, _found(bare))
     except GreenadaptError as error:
         row = Row(name, family, why_not=error.seen.rstrip("."))
     return Row(**{**vars(row), "seconds": round(time.process_time() - began, 2)})

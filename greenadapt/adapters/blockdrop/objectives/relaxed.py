@@ -7,8 +7,15 @@
 REINFORCE learns of K decisions from one number for each image. Here each decision has its own: how the loss
 would change if the gate moved. A block that runs tells the slope at 1, where a trained base has little; one
 that was dropped tells it at 0. Each is weighted by one over twice its chance, so that on average their mean
-is taken: what a block is worth by the trapezoidal rule. The budget sets the price of a block, the policy
-keeps it for the images on which it is worth more.
+is taken: what a block is worth by the trapezoidal rule.
+
+    logit z  <──  worth, in units of its spread over the batch  -  price of a block  -  DECAY * z
+
+Straight through means that z moves by its worth itself, not by the slope of a sigmoid, so that no decision is
+ever beyond recall. The decay makes z a prediction: it comes to rest where it is proportional to what the
+block is worth for such an image, less the price. The price rises while more blocks are kept than the budget
+has, and falls while fewer are. Before the settling all logits are shifted by the one number with which the
+share of blocks kept over the training images is the budget's.
 
 The policy starts from the best fixed path (`greenadapt.adapters.blockdrop.fixed`), found on unlabelled
 images, and so needs no curriculum: the base learns from the first step on, on paths near those that will run.
@@ -18,7 +25,7 @@ Source of the gradient: Bengio et al., arXiv 1308.3432; of the sampling: Jang et
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +37,8 @@ from torch.utils.data import DataLoader
 from greenadapt.adapters.blockdrop.fixed import find_best_path
 from greenadapt.adapters.blockdrop.objectives.fixed import first_images
 from greenadapt.adapters.blockdrop.objectives.stages import PolicyObjective
-from greenadapt.adapters.blockdrop.objectives.terms import bounded, off_budget
+from greenadapt.adapters.blockdrop.objectives.terms import bounded
+from greenadapt.adapters.blockdrop.paths import asked
 from greenadapt.adapters.execution import Gathered
 from greenadapt.adapters.gates import Rowwise
 from greenadapt.adapters.residual import residual_blocks
@@ -40,9 +48,14 @@ if TYPE_CHECKING:
 
 EXPLORED = 0.9
 """Bound of the probabilities that paths are sampled from."""
-BUDGET_WEIGHT = 30.0
+PRICE = 30.0
+"""Of a block, in units of the spread of worths, for each block over the budget by a share of one."""
+DECAY = 0.2
+_MOST = 4.0
+"""Worths beyond so many spreads count as that: few images must not decide for all."""
 SURE = 2.0
 """Logit of the policy's decisions on the best fixed path: sigmoid(2) = 0.88."""
+_EDGE = 1e-6
 
 
 class RelaxedObjective(PolicyObjective):
@@ -51,11 +64,11 @@ class RelaxedObjective(PolicyObjective):
     Args:
         model: A model with a learned policy.
         teacher: A frozen network whose logits are learned from as well.
-        epochs: Of the whole training; three eighths are the settling.
+        epochs: Of the whole training; seven tenths are the settling.
     """
 
     name = "blockdrop gumbel"
-    settling_share = 0.375
+    settling_share = 0.7
 
     def __init__(self, model: BlockDrop, teacher: nn.Module | None, epochs: int) -> None:
         super().__init__(model, teacher, epochs)
@@ -67,31 +80,69 @@ class RelaxedObjective(PolicyObjective):
         found = find_best_path(self.network, first_images(loader), self.keep, adapted=True)
         begin_with(self.policy, found.path)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Holds the policy to its budget before the base settles on what it decides."""
+        if epoch == self.settling_from and self.loader is not None:
+            hold_to(self.policy, self.loader, self.keep)
+        super().begin_epoch(epoch)
+
     def explore(
         self, images: Tensor, labels: Tensor, probabilities: Tensor, greedy: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Loss of a sampled path, with gradients for the decisions, and which images it gets right."""
         chances = bounded(probabilities.detach(), EXPLORED)
         sampled = torch.bernoulli(chances).bool()
-        weights = 0.5 / torch.where(sampled, chances, 1 - chances)
-        slack = (probabilities - probabilities.detach()) * weights
+        logits_kept = torch.logit(probabilities, _EDGE)
+        slack = logits_kept - logits_kept.detach()
+        self._straight_through(slack, logits_kept.detach(), 0.5 / torch.where(sampled, chances, 1 - chances))
         logits = self.model.forward_in(images, Relaxed(sampled, slack, self.norms))
         self.check(logits, "a logit of a sampled path")
-        loss = self.base_loss(images, logits, labels)
-        loss = loss + BUDGET_WEIGHT * off_budget(probabilities, self.budget)
-        return loss, logits.detach().argmax(1) == labels
+        return self.base_loss(images, logits, labels), logits.detach().argmax(1) == labels
+
+    def _straight_through(self, slack: Tensor, z: Tensor, weights: Tensor) -> None:
+        over = float((z >= 0).float().mean()) - self.budget
+
+        def moved(gradient: Tensor) -> Tensor:
+            worth = gradient * weights
+            spread = worth.square().mean().sqrt()
+            limited = worth.clamp(-_MOST * spread, _MOST * spread)
+            return limited + spread * (PRICE * over + DECAY * z)
+
+        slack.register_hook(moved)
 
 
 def begin_with(policy: Any, path: Sequence[bool]) -> None:
     """Has a policy decide for this path, [K], whatever the image, and leaves it within reach of a change."""
-    heads = policy.net.get_classifier()
-    for head in heads if isinstance(heads, (tuple, list)) else [heads]:
-        layers = [
-            m for m in head.modules() if getattr(m, "bias", None) is not None and len(m.bias) == len(path)
-        ]
+    for layer in _last_layers(policy, len(path)):
         with torch.no_grad():
-            layers[-1].weight.zero_()
-            layers[-1].bias.copy_(torch.tensor([SURE if kept else -SURE for kept in path]))
+            layer.weight.zero_()
+            layer.bias.copy_(torch.tensor([SURE if kept else -SURE for kept in path]))
+
+
+def hold_to(policy: Any, loader: Iterable[Any], keep: float) -> None:
+    """Shifts all logits of a policy by one number, so that it keeps this share of the blocks of some images.
+
+    Args:
+        policy: Gives probabilities [B, K].
+        loader: Batches of images, or of images and labels.
+        keep: Share of the blocks.
+    """
+    z = torch.logit(asked(policy, loader, next(policy.parameters()).device), _EDGE)
+    flat = z.flatten().sort(descending=True).values
+    count = max(1, min(len(flat) - 1, round(keep * len(flat))))
+    # Midway between the last that is kept and the first that is not.
+    threshold = float((flat[count - 1] + flat[count]) / 2)
+    with torch.no_grad():
+        for layer in _last_layers(policy, z.shape[1]):
+            layer.bias.sub_(threshold)
+
+
+def _last_layers(policy: Any, blocks: int) -> list[Any]:
+    heads = policy.net.get_classifier()
+    return [
+        [m for m in head.modules() if getattr(m, "bias", None) is not None and len(m.bias) == blocks][-1]
+        for head in (heads if isinstance(heads, (tuple, list)) else [heads])
+    ]
 
 
 class Relaxed:

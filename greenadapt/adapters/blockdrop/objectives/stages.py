@@ -15,6 +15,7 @@ this begins.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -34,7 +35,7 @@ _TEACHER_WEIGHT, _TEMPERATURE = 0.5, 4.0
 _LEARNING_RATE = 0.1
 
 
-class PolicyObjective:
+class PolicyObjective(ABC):
     """The stages of a training, the base's loss and the settling; `explore` is the subclass's.
 
     Args:
@@ -117,6 +118,7 @@ class PolicyObjective:
             "kept": table.float().sum(1).mean().item(),
         }
 
+    @abstractmethod
     def explore(
         self, images: Tensor, labels: Tensor, probabilities: Tensor, greedy: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -128,7 +130,6 @@ class PolicyObjective:
             probabilities: [B, K], of keeping, with a gradient.
             greedy: bool, [B, K]: the policy's own decisions.
         """
-        raise NotImplementedError
 
     def base_loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy with the labels and, if there is a teacher, half as much of its logits; a scalar."""

@@ -61,17 +61,3 @@ def over_budget(probabilities: Tensor, free: Tensor, budget: float) -> Tensor:
     """
     usage = torch.where(free, probabilities, torch.ones_like(probabilities)).mean()
     return (usage - budget).clamp_min(0).square()
-
-
-def off_budget(probabilities: Tensor, budget: float) -> Tensor:
-    """Square of what the share of blocks kept is off the budget by, a scalar.
-
-    The share is that of the decisions; the gradient is that of the probabilities, straight through.
-
-    Args:
-        probabilities: [B, K].
-        budget: Share of blocks.
-    """
-    decided = (probabilities.detach() >= 0.5).to(probabilities.dtype)
-    usage = (decided + probabilities - probabilities.detach()).mean()
-    return (usage - budget).square()

@@ -1,4 +1,4 @@
-"""What networks got right on the same images, and who is better: shared by the experiments of this folder."""
+"""What networks got right on the same images, and who is better: shared by the experiments on accuracy."""
 
 from __future__ import annotations
 

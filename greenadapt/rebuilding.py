@@ -1,0 +1,167 @@
+"""From a recipe back to a model: what is noted of a network so that it can be built again, and the building.
+
+network ── inferred_recipe ──> recipe ── rebuilt ──> network of the same shapes ── check_fit ──> weights
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import greenadapt
+from greenadapt import inspection, plugins, storage
+from greenadapt.errors import ModelError, OptionError, did_you_mean
+from greenadapt.interfaces import Adapter
+from greenadapt.recipe import Base, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def with_recipe(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """The model, which carries this recipe from now on."""
+    model.greenadapt_recipe = recipe  # type: ignore[assignment]
+    return model
+
+
+def inferred_recipe(model: nn.Module) -> Recipe:
+    """The recipe of a plain timm model that carries none.
+
+    Raises:
+        ModelError: It cannot be told where the model comes from.
+    """
+    cfg = getattr(model, "pretrained_cfg", None)
+    if not cfg or not cfg.get("architecture"):
+        raise ModelError(
+            f"greenadapt cannot tell where this {type(model).__name__} comes from.",
+            "It has no pretrained_cfg with an architecture, as timm's models do.",
+            "Open it with greenadapt.open_model, so that it can be built again later.",
+        )
+    args: dict[str, Any] = {"num_classes": model.num_classes, "in_chans": inspection.input_shape(model)[0]}
+    args |= getattr(model, "model_args", {})
+    tag = cfg.get("tag")
+    untrained = inspection.looks_untrained(model)
+    base = Base(
+        name=cfg["architecture"] + (f".{tag}" if tag and not untrained else ""),
+        model_args=args,
+        weights="random" if untrained else "trained",
+    )
+    return Recipe(greenadapt_version=greenadapt.__version__, base=base)
+
+
+def with_classes(recipe: Recipe, model: nn.Module) -> Recipe:
+    """The recipe for the classes that the model has now: timm's reset_classifier changes them."""
+    classes = getattr(model, "num_classes", None)
+    if classes is None or recipe.base.model_args.get("num_classes") == classes:
+        return recipe
+    args = {**recipe.base.model_args, "num_classes": classes}
+    return recipe.model_copy(update={"base": recipe.base.model_copy(update={"model_args": args})})
+
+
+def config_of(adapter: Adapter, options: dict[str, Any]) -> Any:
+    """The adapter's config object with these options.
+
+    Raises:
+        OptionError: An option is unknown or out of range.
+    """
+    known = {field.name: field for field in fields(adapter.config)}
+    for option in options:
+        if option not in known:
+            raise OptionError(
+                f"The adapter {adapter.name!r} has no option {option!r}.",
+                f"It has: {', '.join(f'{f.name}={f.default!r}' for f in known.values())}.",
+                did_you_mean(option, known) or "Use one of those.",
+            )
+    return adapter.config(**options)
+
+
+def rename(model: nn.Module, adapter: str) -> None:
+    """Gives a retrofit a name of its own: timm publishes by architecture, and that would load the base."""
+    cfg = getattr(model, "pretrained_cfg", None)
+    if cfg:
+        renamed = {
+            **cfg,
+            "architecture": storage.architecture_name(cfg.get("architecture") or "model", adapter),
+        }
+        model.pretrained_cfg = model.default_cfg = renamed  # type: ignore[assignment]
+
+
+def rebuilt(recipe: Recipe) -> nn.Module:
+    """A model of this recipe, its weights at random.
+
+    Raises:
+        ModelError: Its source has no such model, or its adapter cannot work on it.
+    """
+    base = recipe.base
+    model: nn.Module = plugins.model_source(base.source).open(base.name, False, base.model_args)
+    if recipe.adapter is None:
+        return model
+    adapter = plugins.adapter(recipe.adapter)
+    # What an adapter reads off the base, such as the size of its images, must be as when it wrapped it.
+    before = [run for run in recipe.training if run.adapter is None]
+    plain = recipe.model_copy(update={"adapter": None, "options": {}, "training": before})
+    wrapped = adapter.wrap(with_recipe(model, plain), config_of(adapter, recipe.options))
+    rename(wrapped, recipe.adapter)
+    return wrapped
+
+
+def check_rebuilds(recipe: Recipe, state: dict[str, Any]) -> None:
+    """Refuses a recipe that would not build a model of these tensors again.
+
+    Raises:
+        ModelError: Names or shapes differ.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            again = rebuilt(recipe).state_dict()
+    except (RuntimeError, NotImplementedError):
+        # Some constructors compute with their tensors, which meta tensors do not have.
+        again = rebuilt(recipe).state_dict()
+    check_fit(
+        again,
+        state,
+        f"{recipe.base.reference} with {recipe.base.model_args} does not build this model again.",
+        "Pass what it was created with: greenadapt.wrap(..., model_args={...}).",
+    )
+
+
+def check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, todo: str = "") -> None:
+    """Refuses tensors of other names or shapes than are expected.
+
+    Args:
+        expected: Tensors by name.
+        found: Likewise.
+        happened: First line of the error.
+        todo: Last line of it.
+
+    Raises:
+        ModelError: They differ; the error says where.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    others = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    if shapes == others:
+        return
+    reshaped = [
+        f"{n} is {others[n]}, not {shapes[n]}" for n in shapes if n in others and shapes[n] != others[n]
+    ]
+    seen = [
+        f"{label}: {_first(names)}"
+        for label, names in (
+            ("missing", [n for n in shapes if n not in others]),
+            ("unexpected", [n for n in others if n not in shapes]),
+            ("of another shape", reshaped),
+        )
+        if names
+    ]
+    raise ModelError(
+        happened, "; ".join(seen) + ".", todo or "Load the folder that belongs to these weights."
+    )
+
+
+def _first(names: Iterable[str], limit: int = 3) -> str:
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
