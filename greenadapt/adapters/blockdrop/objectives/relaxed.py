@@ -46,11 +46,11 @@ from greenadapt.adapters.residual import residual_blocks
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
 
-EXPLORED = 0.9
+EXPLORED = 0.97
 """Bound of the probabilities that paths are sampled from."""
 PRICE = 30.0
 """Of a block, in units of the spread of worths, for each block over the budget by a share of one."""
-DECAY = 0.2
+DECAY = 0.03
 _MOST = 4.0
 """Worths beyond so many spreads count as that: few images must not decide for all."""
 SURE = 2.0
