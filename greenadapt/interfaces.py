@@ -140,7 +140,7 @@ class Objective(Protocol):
 
         Args:
             images: Float, [B, C, H, W].
-            labels: int64, [B].
+            labels: int64, [B]; with mixup the shares of the classes, float32 [B, classes].
         """
 
 

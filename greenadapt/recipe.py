@@ -51,6 +51,8 @@ class Training(BaseModel):
     optimizer: str
     seed: int
     precision: str = "fp32"
+    mixup: float = 0.0
+    """Alpha of the Beta distribution by which images were mixed; 0 mixed none."""
     adapter: str | None = None
     """The adapter that the network carried; None for a plain network, and in recipes of greenadapt 0.1."""
     input_shape: tuple[int, int, int] | None = None

@@ -17,7 +17,7 @@ def distillation_loss(
 
     Args:
         logits: [B, classes].
-        labels: int64, [B].
+        labels: int64, [B], or the shares of the classes, [B, classes].
         teacher_logits: [B, classes], or None for cross-entropy alone.
         weight: w, between 0 and 1.
         temperature: T.
@@ -38,6 +38,16 @@ def distillation_loss(
         log_target=True,
     ).sum(1)
     return (1 - weight) * hard + weight * temperature**2 * soft
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which images a network classifies correctly, bool [B].
+
+    Args:
+        logits: [B, classes].
+        labels: int64, [B], or the shares of the classes, [B, classes], of which the largest is meant.
+    """
+    return logits.argmax(1) == (labels if labels.ndim == 1 else labels.argmax(1))
 
 
 class Distillation:
@@ -80,7 +90,7 @@ class Distillation:
         """Mean loss over a batch, and its top-1."""
         logits = self.model(images)
         loss = distillation_loss(logits, labels, self.teach(images), self.weight, self.temperature).mean()
-        return loss, {"top1": (logits.argmax(1) == labels).float().mean().item()}
+        return loss, {"top1": hits(logits, labels).float().mean().item()}
 
     def teach(self, images: Tensor) -> Tensor | None:
         """The teacher's logits [B, classes], or None without a teacher."""

@@ -29,6 +29,14 @@ _settings = packed(
     click.option(
         "--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True
     ),
+    click.option(
+        "--mixup",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        show_default=True,
+        metavar="ALPHA",
+        help="Mix images in pairs; with --teacher 1 is a good choice, and wants more epochs.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option(
         "--meter", default="auto", show_default=True, help="Instrument for the joules spent, or 'none'."

@@ -42,6 +42,7 @@ def finetune(
     weight_decay: float = 5e-4,
     seed: int = 0,
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    mixup: float = 0.0,
     device: str = "auto",
     checkpoint: str | Path | None = None,
     resume: bool = False,
@@ -61,6 +62,8 @@ def finetune(
         weight_decay: For weights of two and more dimensions.
         seed: For the order of the data, augmentation and sampled policies.
         precision: "bf16" and "fp16" run the network under autocast.
+        mixup: Alpha of the Beta distribution by which images are mixed in pairs, and their labels with them;
+            0 mixes none. With a teacher 1.0 is a good choice; it wants more epochs.
         device: A torch device, or "auto".
         checkpoint: File that is written after every epoch, for `resume`.
         resume: Go on from the checkpoint.
@@ -75,7 +78,7 @@ def finetune(
             model is as the last steps left it. The error says which.
         MissingExtraError: accelerate is not installed.
     """
-    settings = Settings(epochs, batch_size, learning_rate, weight_decay, seed, precision)
+    settings = Settings(epochs, batch_size, learning_rate, weight_decay, seed, precision, mixup)
     for data in (train, val):
         if hasattr(data, "check_fits"):
             data.check_fits(model.num_classes, input_shape(model)[0])
@@ -227,6 +230,7 @@ def _record(run: Run, train: Any, teacher: nn.Module | None, window: Any) -> Tra
         optimizer=type(run.optimizer.optimizer).__name__,
         seed=run.settings.seed,
         precision=run.settings.precision,
+        mixup=run.settings.mixup,
         adapter=recipe_of(run.model).adapter,
         input_shape=tuple(next(iter(run.loader))[0].shape[1:]),
         objective=run.objective.name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from greenadapt.errors import OptionError, TrainingError
 from greenadapt.finetuning import checkpoints
+from greenadapt.finetuning.mixing import mixed
 from greenadapt.interfaces import Objective
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Settings:
     weight_decay: float = 5e-4
     seed: int = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -53,6 +55,12 @@ class Settings:
                 "The learning rate is out of range.",
                 f"learning_rate={self.learning_rate}",
                 "Use more than 0.",
+            )
+        if not 0 <= self.mixup < math.inf:
+            raise OptionError(
+                "mixup is out of range.",
+                f"mixup={self.mixup}",
+                "Use 0 for none, or the alpha of a Beta distribution, such as 1.",
             )
 
 
@@ -119,7 +127,11 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
     images_seen, last_message = 0, 0.0
     for step, (images, labels) in enumerate(run.loader):
         images = images.to(run.accelerator.device, memory_format=torch.channels_last)
-        figures = _step(run, images, labels.to(run.accelerator.device), epoch)
+        labels = labels.to(run.accelerator.device)
+        if run.settings.mixup:
+            draw = (run.settings.seed, epoch, step)
+            images, labels = mixed(images, labels, run.model.num_classes, run.settings.mixup, draw)  # type: ignore[arg-type]
+        figures = _step(run, images, labels, epoch)
         images_seen += len(images)
         for name, value in figures.items():
             sums[name] = sums.get(name, 0.0) + value * len(images)

@@ -202,8 +202,9 @@ def test_a_training_that_would_only_settle_is_refused(objective):
 def test_base_that_is_no_number_stops_the_training(objective, what):
     model = retrofit(objective=objective)
     model.fc.bias.data.fill_(float("nan"))
-    training = greenadapt.plugins.adapter("blockdrop").objective(model, None, 4)
-    training.begin_epoch(1)
+    training = greenadapt.plugins.adapter("blockdrop").objective(model, None, 20)
+    training.begin_epoch(5)
+    assert training.stage == "joint"
     with pytest.raises(TrainingError, match=f"{what} of a sampled path is no number") as raised:
         training.loss(pictures(), torch.zeros(16, dtype=torch.long))
     assert "160 of 160 values" in raised.value.seen

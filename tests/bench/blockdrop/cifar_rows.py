@@ -25,6 +25,8 @@ ONE_PATH = "blockdrop, one path"
 """The learned arm without its policy: every image on the path that it takes most often."""
 TITLES = {**ARMS, ONE_PATH: "its commonest path for every image (no policy)"}
 _TRAINED_ON, _TESTED_ON = 50_000, 10_000
+SEEN = 2_000
+"""So many test images, the first, told short pilots of recipes apart; the others chose nothing."""
 
 
 def named(rows: Sequence[Network]) -> dict[str, Network]:
@@ -60,6 +62,17 @@ def is_whole(row: Network) -> bool:
 def quality_of(row: Network) -> dict[str, Any]:
     """What a network got right, as `tests.bench.paired.difference` takes it."""
     return quality(unpack_hits(row["hits"], row["images"]), "cifar10 (test)", row["fingerprint"])
+
+
+def minus_unseen(one: Network, other: Network) -> AccuracyDifference | None:
+    """As `minus`, on the images that chose nothing; None if there are none."""
+    halves = []
+    for row in (one, other):
+        hits = unpack_hits(row["hits"], row["images"])[SEEN:]
+        if not hits:
+            return None
+        halves.append(quality(hits, "cifar10 (test, unseen)", row["fingerprint"]))
+    return difference(*halves)
 
 
 def minus(one: Network, other: Network) -> AccuracyDifference:

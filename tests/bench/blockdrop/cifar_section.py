@@ -17,11 +17,13 @@ from tests.bench.blockdrop.cifar_rows import (
     LEARNED,
     ONE_PATH,
     RIVAL,
+    SEEN,
     TITLES,
     Network,
     fixed_of,
     is_whole,
     minus,
+    minus_unseen,
     named,
     plain_of,
     quality_of,
@@ -45,7 +47,7 @@ images. Intervals are at 95 %; p is McNemar's exact test on the same images, not
 comparisons. Which fixed path is best is read off these very images, which favours it. Seconds of training are
 no comparison: other work ran beside it, and an arm uses the teacher's answers that an arm before it left."""
 _WATCHED = """\
-The last epoch of each training. The first thousand test images were watched meanwhile, and chose nothing."""
+The last epoch of each training; the first thousand test images were watched meanwhile."""
 
 
 def drawn(rows: Sequence[Network]) -> str:
@@ -116,6 +118,12 @@ def _learned(rows: Sequence[Network]) -> Iterator[str]:
         yield _against_fixed(own, max(fixed, key=lambda row: float(row["top1"])))
     else:
         yield "No fixed path has been trained yet, so that nothing tells what learning the policy was worth."
+    unseen = minus_unseen(own, rival_of(rows))
+    if unseen is not None:
+        yield (
+            f"On the {own['images'] - SEEN:,} test images that chose no recipe, the learned policy is "
+            f"{points(unseen)} from ResNet-{RIVAL}."
+        )
     if alone is not None:
         yield (
             f"With every image on the path that {own['commonest']:.0%} of them take, the same weights have "
@@ -164,8 +172,8 @@ def _recipe(row: Network) -> str:
     return (
         f"{told['epochs']} epochs{cut_short} over {told['images']:,} training images, "
         f"batches of {told['batch_size']}, learning rate {told['learning_rate']}, "
-        f"weight decay {told['weight_decay']}, {told['precision']}, seed {told['seed']}, one run, "
-        "ResNet-56 as teacher."
+        f"weight decay {told['weight_decay']}, {told['precision']}, mixup {told.get('mixup', 0.0)}, "
+        f"seed {told['seed']}, one run, ResNet-56 as teacher."
     )
 
 

@@ -31,6 +31,7 @@ from greenadapt.adapters.blockdrop.objectives.terms import (
     policy_gradient,
     rewards,
 )
+from greenadapt.adapters.distillation import hits
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
@@ -67,8 +68,8 @@ class ReinforceObjective(PolicyObjective):
         sampled = torch.bernoulli(chances.detach()).bool() | ~free
         logits = self.model.forward_under(images, sampled)
         self.check(logits, "a logit of a sampled path")
-        baseline = self._baseline(images, greedy).argmax(1) == labels
-        right = logits.detach().argmax(1) == labels
+        baseline = hits(self._baseline(images, greedy), labels)
+        right = hits(logits.detach(), labels)
         advantage = rewards(sampled, right, self.keep, self.penalty) - rewards(
             greedy, baseline, self.keep, self.penalty
         )

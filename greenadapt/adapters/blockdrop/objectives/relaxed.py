@@ -39,6 +39,7 @@ from greenadapt.adapters.blockdrop.objectives.fixed import first_images
 from greenadapt.adapters.blockdrop.objectives.stages import PolicyObjective
 from greenadapt.adapters.blockdrop.objectives.terms import bounded
 from greenadapt.adapters.blockdrop.paths import asked
+from greenadapt.adapters.distillation import hits
 from greenadapt.adapters.execution import Gathered
 from greenadapt.adapters.gates import Rowwise
 from greenadapt.adapters.residual import residual_blocks
@@ -97,7 +98,7 @@ class RelaxedObjective(PolicyObjective):
         self._straight_through(slack, logits_kept.detach(), 0.5 / torch.where(sampled, chances, 1 - chances))
         logits = self.model.forward_in(images, Relaxed(sampled, slack, self.norms))
         self.check(logits, "a logit of a sampled path")
-        return self.base_loss(images, logits, labels), logits.detach().argmax(1) == labels
+        return self.base_loss(images, logits, labels), hits(logits.detach(), labels)
 
     def _straight_through(self, slack: Tensor, z: Tensor, weights: Tensor) -> None:
         over = float((z >= 0).float().mean()) - self.budget

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from greenadapt.adapters.blockdrop.objectives.optimizers import both
 from greenadapt.adapters.blockdrop.paths import limit
-from greenadapt.adapters.distillation import distillation_loss
+from greenadapt.adapters.distillation import distillation_loss, hits
 from greenadapt.errors import OptionError, TrainingError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class PolicyObjective(ABC):
         if self.stage == "settling":
             table = self.model.greenadapt_paths(images)
             logits = self.model.forward_under(images, table)
-            loss, correct = self.base_loss(images, logits, labels), logits.argmax(1) == labels
+            loss, correct = self.base_loss(images, logits, labels), hits(logits, labels)
         else:
             probabilities = self.policy(images)
             self.check(probabilities, "a probability of the policy")
@@ -167,6 +167,6 @@ class PolicyObjective(ABC):
             )
 
     def _settling(self, epochs: int) -> int:
-        settling = round(self.settling_share * epochs)
+        settling = min(round(self.settling_share * epochs), epochs - 1)
         # Limited paths must be chosen before the end, and that is when settling begins.
         return max(settling, 1) if self.model.greenadapt_allowed is not None else settling
