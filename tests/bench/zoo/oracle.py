@@ -53,6 +53,13 @@ class Through(nn.Module):
         return x
 
 
+class FirstChild(nn.Module):
+    """DLA hands the root of a tree what its children gave, the newest first."""
+
+    def forward(self, children: list[Tensor]) -> Tensor:
+        return children[0]
+
+
 class Both(nn.Module):
     """Gives back all its positional arguments."""
 
@@ -75,6 +82,7 @@ _BY_HAND: dict[str, Any] = {
     "ResNestBottleneck": lambda block: Through(block, "downsample"),
     **dict.fromkeys(_PLAIN, lambda block: First()),
     **dict.fromkeys(("RepVggBlock", "MobileOneBlock"), lambda block: Through(block, "identity")),
+    "DlaRoot": lambda block: FirstChild(),
     **dict.fromkeys(("DlaBasic", "DlaBottleneck", "DlaBottle2neck"), lambda block: Handed()),
     **dict.fromkeys(
         ("SEBottleneck", "SEResNetBottleneck", "SEResNeXtBottleneck", "SEResNetBlock", "CifarBasicBlock"),
@@ -142,7 +150,7 @@ def awake(model: nn.Module, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.ndim == 1 or "gamma" in name or "alpha" in name or "scale" in name:
+            if parameter.ndim <= 1 or "gamma" in name or "alpha" in name or "scale" in name:
                 low, high = (-0.2, 0.2) if name.endswith("bias") else (0.5, 1.0)
                 parameter.uniform_(low, high, generator=generator)
             elif parameter.numel() and parameter.abs().max() < _SILENT:
