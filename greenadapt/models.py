@@ -137,7 +137,9 @@ def wrap(
     rebuilding.rename(wrapped, name)
     # A copy carries its base's attributes, and the base's reference would open the base.
     wrapped.__dict__.pop("greenadapt_reference", None)
-    done = recipe.model_copy(update={"adapter": name, "options": asdict(config)})
+    # An adapter may have decided what an option leaves open, and says so on the model.
+    decided = getattr(wrapped, "greenadapt_config", config)
+    done = recipe.model_copy(update={"adapter": name, "options": asdict(decided)})
     return rebuilding.with_recipe(wrapped, done)
 
 

@@ -50,7 +50,7 @@ def test_recipe_that_would_not_build_the_model_is_refused_at_save(tmp_path):
     greenadapt.save(retrofit, tmp_path / "odd")
 
 
-def test_config_object_is_as_good_as_a_name():
+def test_config_object_is_as_good_as_a_name_and_what_auto_became_is_recorded():
     from greenadapt.adapters.biglittle.config import BigLittleConfig
 
     model = awake("cifar_resnet14")
@@ -58,7 +58,7 @@ def test_config_object_is_as_good_as_a_name():
         "alpha": 4,
         "beta": 4,
         "depth": "native",
-        "init": "auto",
+        "init": "l1",
     }
 
 

@@ -32,6 +32,10 @@ Rowwise = Callable[[Tensor, Tensor | None], Tensor]
 class Run(Protocol):
     """Decides, for one forward pass, how each gated block runs."""
 
+    @property
+    def kept_by_all(self) -> Sequence[bool] | None:
+        """Of each droppable block, whether all samples run it and it needs no step; None: all need one."""
+
     def step(self, index: int, block: Rowwise, shortcut: Rowwise, x: Tensor) -> Tensor:
         """The output of droppable block `index` on x [B, ...]."""
 
@@ -84,11 +88,18 @@ class Gated(Retrofit):
         plain: Callable[..., Any] = super().forward  # type: ignore[misc]
         if run is None:
             return plain(*args, **kwargs)
+        # One image at a time, what a gate itself costs is a part of the forward pass that can be measured.
+        whole, index = run.kept_by_all, self.gate_index
+        if whole is not None and all(whole[index : index + len(self.gate_blocks)]) and not self._recomputes():
+            return plain(*args, **kwargs)
         x, rest = args[0], args[1:]
         for number, known in enumerate(self.gate_blocks):
             step = _Step(self, plain, known, rest, kwargs)
             x = run.step(self.gate_index + number, step.block, step.shortcut, x)
         return x
+
+    def _recomputes(self) -> bool:
+        return self.gate_checkpointing and torch.is_grad_enabled()
 
 
 class _Step:
@@ -111,7 +122,7 @@ class _Step:
         """The block, or its branch, on these rows."""
         rest, kwargs = self._others(rows)
         call = self.plain if self.known.branch is None else self._alone
-        if self.gate.gate_checkpointing and torch.is_grad_enabled():
+        if self.gate._recomputes():
             return checkpoint(call, x, *rest, use_reentrant=False, **kwargs)
         return call(x, *rest, **kwargs)
 

@@ -7,7 +7,7 @@
     |- bl_stages       what they are made of: two branches of a stage, and of the stem
     |- cifar_block     the residual block and its two parameter-free shortcuts
     |- cifar_resnet    cifar_resnet8, 14, 20, 32, 44, 56, 110: for images of 28 or 32 px
-    `- policy_resnet   policy_resnet10: the trunk of BlockDrop's ImageNet policy; policy_resnet6: a cheap one
+    `- policy_resnet   policy_resnet10: the trunk of BlockDrop's ImageNet policy; policy_resnet8, 6: cheaper
 
 After ``import greenadapt.zoo``, ``timm.create_model("cifar_resnet20")`` works like any name of timm's own.
 """
@@ -16,7 +16,7 @@ from greenadapt.zoo.bl_blocks import BigLittleShape
 from greenadapt.zoo.bl_resnet import BL_SHAPES, BigLittleResNet
 from greenadapt.zoo.cifar_block import SHORTCUTS, CifarBasicBlock
 from greenadapt.zoo.cifar_resnet import CifarResNet
-from greenadapt.zoo.policy_resnet import policy_resnet6, policy_resnet10
+from greenadapt.zoo.policy_resnet import policy_resnet6, policy_resnet8, policy_resnet10
 
 __all__ = [
     "BL_SHAPES",
@@ -26,5 +26,6 @@ __all__ = [
     "CifarBasicBlock",
     "CifarResNet",
     "policy_resnet6",
+    "policy_resnet8",
     "policy_resnet10",
 ]

@@ -7,7 +7,7 @@ import timm
 import torch
 
 import greenadapt
-from greenadapt.adapters.blockdrop.policy import Policy
+from greenadapt.adapters.blockdrop.policy import AFFORDABLE, Policy
 from greenadapt.adapters.blockdrop.policy_net import open_head
 from greenadapt.counting import counting
 from greenadapt.errors import ModelError, OptionError
@@ -55,6 +55,25 @@ def test_goldens_of_the_published_policies(case, net, size, downscale, blocks):
     for row in (0, 1):
         expected = torch.tensor(golden[f"probs_row{row}_first6"], dtype=torch.float64)
         torch.testing.assert_close(probabilities[row, :6], expected, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("base", "taken"),
+    [("cifar_resnet56", "cifar_resnet8"), ("resnet50", "policy_resnet8"), ("resnet18", "policy_resnet6")],
+)
+def test_the_automatic_policy_is_one_that_the_base_can_afford_and_is_saved_by_name(base, taken, tmp_path):
+    model = greenadapt.wrap(timm.create_model(base), "blockdrop", keep=0.5)
+    assert model.greenadapt_policy.name == taken
+    assert greenadapt.recipe_of(model).options["policy_net"] == taken
+    loaded = greenadapt.load(greenadapt.save(model, tmp_path / "model"))
+    assert loaded.greenadapt_policy.name == taken
+
+
+@pytest.mark.parametrize(("macs", "taken"), [(3.6e9, "policy_resnet8"), (3.5e9, "policy_resnet6")])
+def test_what_a_base_can_afford(macs, taken):
+    policy = Policy(5, 3, 224, base_macs=macs)
+    assert policy.name == taken
+    assert policy.macs <= AFFORDABLE * macs
 
 
 def test_the_cheap_policy_costs_a_third_of_a_block_of_a_resnet56():
@@ -185,9 +204,11 @@ def test_published_weights_go_into_the_trunk_and_the_head_stays_open():
 
     policy = Policy(6, 3, 224)
     policy.inherit(open_model)
-    assert torch.equal(policy.net.conv1.weight, state["conv1.weight"])
-    assert torch.equal(policy.net.layer4[0].conv2.weight, state["layer4.0.conv2.weight"])
-    assert policy.weights == "policy_resnet10.tv_resnet18"
+    stages, shortcut = policy.net.stages, "layer3.0.downsample.0.weight"
+    assert torch.equal(policy.net.stem.conv1.conv.weight, state["conv1.weight"])
+    assert torch.equal(stages[1][0].conv2_kxk.bn.running_var, state["layer2.0.bn2.running_var"])
+    assert torch.equal(stages[2][0].shortcut.conv.weight, state[shortcut])
+    assert policy.weights == "policy_resnet8.tv_resnet18"
     assert any("tv_resnet18" in note for note in policy.notes())
     with torch.inference_mode():
         assert (policy.eval()(torch.randn(1, 3, 64, 64)) > 0.5).all()
@@ -204,11 +225,11 @@ def test_weights_out_of_reach_are_said_and_a_load_does_not_ask_for_them(tmp_path
     monkeypatch.setattr("greenadapt.models.open_model", open_model)
     base = awake("test_resnet")
     del base.greenadapt_recipe
-    model = greenadapt.wrap(base, "blockdrop", keep=0.5)
-    assert asked == ["timm:policy_resnet10"]
+    model = greenadapt.wrap(base, "blockdrop", keep=0.5, policy_net="policy_resnet8")
+    assert asked == ["timm:policy_resnet8"]
     assert "random weights: HF_HUB_OFFLINE is set" in " ".join(greenadapt.describe(model).notes)
     assert capfd.readouterr().err == ""
     loaded = greenadapt.load(greenadapt.save(model, tmp_path / "model"))
-    assert asked == ["timm:policy_resnet10"]
+    assert asked == ["timm:policy_resnet8"]
     assert loaded.greenadapt_policy.weights is None
     assert not any("random" in note for note in greenadapt.describe(loaded).notes)

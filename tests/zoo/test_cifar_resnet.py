@@ -72,6 +72,22 @@ def test_policy_trunk_of_the_paper() -> None:
     assert all(bigger[name].shape == tensor.shape for name, tensor in model.state_dict().items())
 
 
+def test_the_cheaper_trunk_computes_what_the_stages_of_a_resnet18_do() -> None:
+    torch.manual_seed(0)
+    bigger = timm.create_model("resnet18").eval()
+    for name, tensor in bigger.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            tensor.uniform_(0.5, 1.5)
+    overlay = {"state_dict": bigger.state_dict()}
+    trunk = timm.create_model("policy_resnet8", pretrained=True, pretrained_cfg_overlay=overlay).eval()
+    for stage in ("layer1", "layer2", "layer3"):
+        setattr(bigger, stage, getattr(bigger, stage)[:1])
+    bigger.layer4 = torch.nn.Identity()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(trunk.forward_features(images), bigger.forward_features(images))
+
+
 def test_trunk_of_the_cifar_policy() -> None:
     assert parameters(make("cifar_resnet8", num_classes=0)) + (64 + 1) + (64 * 15 + 15) == 75_680
 

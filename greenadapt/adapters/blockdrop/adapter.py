@@ -10,6 +10,7 @@ own method under its decision.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from greenadapt.adapters.blockdrop.paths import no_limit, restrict
 from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.execution import OnePath, costs_of, execute
 from greenadapt.adapters.gates import Run, all_sliceable, checkpoint_gates, gate, routing, running, under
-from greenadapt.adapters.residual import residual_blocks
+from greenadapt.adapters.residual import image_macs, residual_blocks
 from greenadapt.adapters.retrofit import Retrofit, become
 from greenadapt.errors import ModelError
 from greenadapt.inspection import input_shape
@@ -38,7 +39,7 @@ class BlockDrop(Retrofit):
     """What BlockDrop adds to a model's class. K counts the blocks that can be dropped.
 
     Attributes:
-        greenadapt_config: The options.
+        greenadapt_config: The options, with the policy's network by its name.
         greenadapt_found: Every residual block, droppable or not, as it was found.
         greenadapt_policy: The policy network, or None under a fixed policy.
         greenadapt_path: bool, [K]: the blocks a fixed policy keeps, or None; change it by `set_path`.
@@ -197,6 +198,8 @@ class BlockDropAdapter:
             path = fixed_path(rule, count, config.keep, config.seed)
         else:
             policy = _policy(model, config, count)
+            # What "auto" was taken for is what a saved model must be rebuilt with.
+            config = replace(config, policy_net=policy.name)
         gate(blocks)
         retrofit: Any = become(model, BlockDrop)
         if any(getattr(module, "grad_checkpointing", False) is True for module in model.modules()):
@@ -264,7 +267,8 @@ class BlockDropAdapter:
 
 def _policy(model: nn.Module, config: BlockDropConfig, blocks: int) -> Policy:
     channels, height, width = input_shape(model)
-    policy = Policy(blocks, channels, (height, width), config.policy_net, config.policy_downscale)
+    macs = image_macs(model) if config.policy_net == "auto" else None
+    policy = Policy(blocks, channels, (height, width), config.policy_net, config.policy_downscale, macs)
     first = next(model.parameters())
     policy.to(first.device, first.dtype)
     return policy

@@ -32,8 +32,8 @@ class BlockDropConfig:
             straight-through gradients from the best fixed path.
         paths: Most distinct paths that a learned policy may take; 0 is as many as it likes. The whole
             network is always one of them.
-        policy_net: timm name of the policy's network; "auto" takes the paper's ResNet-8 up to 64 px and
-            its ResNet-10 above.
+        policy_net: timm name of the policy's network; "auto" takes the paper's ResNet-8 up to 64 px, and
+            above that a network that costs at most 5 % of the base, "policy_resnet8" or "policy_resnet6".
         policy_downscale: The policy sees the image average-pooled by this factor.
         execution: How mixed paths in a batch are run: "auto", "grouped", "gathered" or "masked".
         seed: Of the "random" policy.

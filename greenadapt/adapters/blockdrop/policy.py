@@ -12,8 +12,9 @@ Source: BlockDrop, section 3.1: one shot, K independent Bernoulli decisions. The
                       54     78,150       78,215
     policy_resnet10   33     4,922,721    4,923,234
 
-"auto" takes these two, both on the halved image: at full resolution ResNet-8 costs 30 % of a ResNet-20.
-``policy_resnet6`` at full resolution costs 3.9 MFLOPs, two thirds of ResNet-8 on the halved image.
+All see the halved image unless told otherwise: at full resolution ResNet-8 costs 30 % of a ResNet-20. "auto"
+takes the paper's ResNet-8 for small images, and for others what the base can afford (`AFFORDABLE`): the
+ResNet-10 without its last stage, which in a ResNet-50 costs 4.3 % of the FLOPs, or ``policy_resnet6``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ from torch import Tensor, nn
 from greenadapt.adapters.blockdrop.policy_net import Size, build, open_head
 from greenadapt.errors import GreenadaptError, OptionError
 
+AFFORDABLE = 0.05
+"""Share of the base's multiply-accumulates that the network of "auto" may cost, the cheapest aside."""
 _SMALL_IMAGE = 64
+_FOR_SMALL = ("cifar_resnet8",)
+_FOR_LARGE = ("policy_resnet8", "policy_resnet6")
+"""What "auto" takes the first of that the base can afford."""
 _FEWEST_PIXELS = 8
 _NARROW = (torch.float16, torch.bfloat16)
 
@@ -42,6 +48,8 @@ class Policy(nn.Module):
         size: Height and width of the image the network was made for; one number of a square one.
         net: timm name of the network, with or without a pretrained tag, or "auto".
         downscale: The image is average-pooled by this factor first.
+        base_macs: Multiply-accumulates of an image in the network decided for, which tell what "auto" may
+            cost; None: whatever it costs.
 
     Attributes:
         name: timm name of the network.
@@ -56,16 +64,24 @@ class Policy(nn.Module):
     net: Any
 
     def __init__(
-        self, blocks: int, channels: int, size: int | Size, net: str = "auto", downscale: int = 2
+        self,
+        blocks: int,
+        channels: int,
+        size: int | Size,
+        net: str = "auto",
+        downscale: int = 2,
+        base_macs: int | None = None,
     ) -> None:
         super().__init__()
         height, width = (size, size) if isinstance(size, int) else size
-        if net == "auto":
-            net = "cifar_resnet8" if height <= _SMALL_IMAGE else "policy_resnet10"
         self.seen: Size = (height // downscale, width // downscale)
         _check_pixels((height, width), downscale)
-        built = build(net, blocks, channels, self.seen)
-        self.name, self.downscale, self.macs = net, downscale, built.macs
+        nets = (_FOR_SMALL if height <= _SMALL_IMAGE else _FOR_LARGE) if net == "auto" else (net,)
+        for name in nets:
+            built = build(name, blocks, channels, self.seen)
+            if base_macs is None or built.macs <= AFFORDABLE * base_macs:
+                break
+        self.name, self.downscale, self.macs = name, downscale, built.macs
         self.weights: str | None = None
         self._why_random = ""
         self._blocks, self._channels, self._way = blocks, channels, built.way

@@ -57,7 +57,7 @@ def execute(
         with under(Masked(table.to(images.device))):
             return call(images)
     host = table.cpu()
-    if bool((host == host[0]).all()):
+    if len(host) == 1 or bool((host == host[0]).all()):
         return _one(call, images, host[0].tolist())
     # Where gradients are recorded nobody waits for milliseconds, and nothing is measured.
     asked = mode != "grouped" and sliceable and not torch.is_grad_enabled()

@@ -26,7 +26,7 @@ class OnePath:
     """
 
     def __init__(self, path: Sequence[bool]) -> None:
-        self.path = tuple(path)
+        self.path = self.kept_by_all = tuple(path)
 
     def step(self, index: int, block: Rowwise, shortcut: Rowwise, x: Tensor) -> Tensor:
         """Calls the block or its shortcut."""
@@ -39,6 +39,8 @@ class Masked:
     Args:
         table: bool, [B, K], on the device of the images.
     """
+
+    kept_by_all = None
 
     def __init__(self, table: Tensor) -> None:
         self.table = table
@@ -70,11 +72,12 @@ class Gathered:
     ) -> None:
         self.in_stretches = tuple(in_stretches or [False] * table.shape[1])
         self.columns = columns(table.to(device), table.cpu() if host is None else host, self.in_stretches)
+        self.kept_by_all = [len(column.dropped) == 0 for column in self.columns]
 
     def step(self, index: int, block: Rowwise, shortcut: Rowwise, x: Tensor) -> Tensor:
         """Runs the block on its rows and puts them back in their places."""
         column = self.columns[index]
-        if len(column.dropped) == 0:
+        if self.kept_by_all[index]:
             return block(x, None)
         if len(column.kept) == 0:
             return shortcut(x, None)

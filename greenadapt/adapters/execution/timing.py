@@ -111,6 +111,8 @@ class Marked:
         row_bytes: Bytes of one sample in the output of each block, by its number.
     """
 
+    kept_by_all = None
+
     def __init__(self, mark: Callable[[], Any]) -> None:
         self._mark = mark
         self.marks: dict[int, tuple[Any, Any, Any]] = {}

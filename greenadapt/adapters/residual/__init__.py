@@ -3,5 +3,14 @@
 from greenadapt.adapters.residual.block import Passage, ResidualBlock, shortcut_module
 from greenadapt.adapters.residual.branches import cut_branch
 from greenadapt.adapters.residual.finding import residual_blocks, shortcut_of
+from greenadapt.adapters.residual.recording import image_macs
 
-__all__ = ["Passage", "ResidualBlock", "cut_branch", "residual_blocks", "shortcut_module", "shortcut_of"]
+__all__ = [
+    "Passage",
+    "ResidualBlock",
+    "cut_branch",
+    "image_macs",
+    "residual_blocks",
+    "shortcut_module",
+    "shortcut_of",
+]

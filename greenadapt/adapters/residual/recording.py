@@ -9,21 +9,23 @@ real on two images.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from greenadapt.adapters.residual.block import Address
 from greenadapt.adapters.sharing import without_hooks
+from greenadapt.counting import counting
 from greenadapt.errors import ModelError
 from greenadapt.inspection import input_shape
 
 BATCH = 71
 """A prime that no network has for its first dimension: neither a square and a few more nor twice a window."""
 _REAL_BATCH = 2
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,25 @@ def record(model: nn.Module) -> dict[str, list[Call]]:
     Raises:
         ModelError: The network does not run on images of its own size.
     """
+    return _in_one_forward(model, _record)
+
+
+def image_macs(model: nn.Module) -> int:
+    """Multiply-accumulates of one image of the network's own size.
+
+    Raises:
+        ModelError: The network does not run on images of its own size.
+    """
+    return _in_one_forward(model, _count)
+
+
+def _in_one_forward(model: nn.Module, seen: Callable[[nn.Module, Tensor], _Found]) -> _Found:
+    """What `seen` makes of a copy of the network and a batch of images that it runs on."""
     bare = bodiless(model)
     error: Exception | None = None
     for shape in _shapes(model):
         try:
-            return _record(bare, torch.empty(BATCH, *shape, device="meta"))
+            return seen(bare, torch.empty(BATCH, *shape, device="meta"))
         except Exception as raised:
             # Whatever an operation without a meta kernel raises: the same forward with numbers tells.
             error, bare = raised, bodiless(model)
@@ -82,7 +98,7 @@ def record(model: nn.Module) -> dict[str, list[Call]]:
         for shape in _shapes(model):
             try:
                 real = copy.deepcopy(model, without_hooks(model)).to("cpu", torch.float32)
-                return _record(real, torch.zeros(_REAL_BATCH, *shape))
+                return seen(real, torch.zeros(_REAL_BATCH, *shape))
             except Exception as raised:
                 error = raised
     raise ModelError(
@@ -177,6 +193,12 @@ def _record(model: nn.Module, images: Tensor) -> dict[str, list[Call]]:
     with torch.no_grad():
         model(images)
     return calls
+
+
+def _count(model: nn.Module, images: Tensor) -> int:
+    with counting(model.eval()) as counter:
+        model(images)
+    return counter.macs // len(images)
 
 
 def _seen(value: Tensor, batch: int) -> Seen:

@@ -76,7 +76,7 @@ def _shares(subject: Subject, quick: bool, seed: int, mixes: int, passes: int, b
         batch, paths = (min(batch, 4), min(paths, 4)) if quick else (batch, paths)
         x, found = images(batch, seed), []
         portion = best_portion(subject.plain, x) if batch > 1 else 1
-        for mix in range(1 if quick else mixes * (2 if batch == 1 else 1)):
+        for mix in range(1 if quick else mixes * (4 if batch == 1 else 1)):
             table = policy_mix(batch, subject.blocks, paths, seed + mix)
             model = subject.tell(table)
             count = 1 if quick else passes * (5 if batch == 1 else 1)
@@ -152,7 +152,7 @@ def _all_keep(subject: Subject, quick: bool, seed: int) -> list[Row]:
     for batch in (1, 4 if quick else BATCH):
         x, table = images(batch, seed), torch.ones(batch, subject.blocks, dtype=torch.bool)
         model = subject.tell(table, with_policy=False)
-        count = 2 if quick else 80 if batch == 1 else 8
+        count = 2 if quick else 240 if batch == 1 else 8
         calls = {
             "plain": lambda x=x: subject.plain(x),
             "ours": lambda x=x, model=model: model(x),

@@ -155,6 +155,8 @@ class Relaxed:
         norms: The batch norms of each block, which are in eval mode while a dropped block is only asked.
     """
 
+    kept_by_all = None
+
     def __init__(self, table: Tensor, slack: Tensor, norms: dict[int, list[nn.Module]]) -> None:
         self.gathered = Gathered(table, slack.device)
         self.slack = slack
