@@ -113,6 +113,21 @@ class Description:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A frozen network that a model learns from.
+
+    Attributes:
+        network: Images [B, C, H, W] to logits [B, classes], in eval mode.
+        share: Of the loss that its logits have; the labels have the rest.
+        temperature: By which its distribution and the model's are softened.
+    """
+
+    network: nn.Module
+    share: float = 0.5
+    temperature: float = 4.0
+
+
 class Objective(Protocol):
     """What `finetune` minimises. An adapter brings its own; the default is cross-entropy."""
 
@@ -165,7 +180,7 @@ class Adapter(Protocol):
     def describe(self, model: nn.Module) -> Description:
         """What was changed in a model that this adapter wrapped."""
 
-    def objective(self, model: nn.Module, teacher: nn.Module | None, epochs: int) -> Objective:
+    def objective(self, model: nn.Module, teacher: Teacher | None, epochs: int) -> Objective:
         """What to minimise to win the accuracy back, over that many epochs."""
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from greenadapt.errors import RecipeError
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 Weights = Literal["pretrained", "trained", "random", "unknown"]
 
 
@@ -53,6 +53,10 @@ class Training(BaseModel):
     precision: str = "fp32"
     mixup: float = 0.0
     """Alpha of the Beta distribution by which images were mixed; 0 mixed none."""
+    teacher_share: float | None = None
+    """Share of the loss that the teacher's logits had; None without a teacher, and where it is not known."""
+    freeze_norms: bool = False
+    """Whether batch norms kept their statistics."""
     adapter: str | None = None
     """The adapter that the network carried; None for a plain network, and in recipes of greenadapt 0.1."""
     input_shape: tuple[int, int, int] | None = None

@@ -9,35 +9,38 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from greenadapt.interfaces import Teacher
 
-def distillation_loss(
-    logits: Tensor, labels: Tensor, teacher_logits: Tensor | None, weight: float, temperature: float
-) -> Tensor:
-    """Loss per image: (1 - w) CE(labels) + w T² KL(teacher || model), both softened by T.
+
+def taught_loss(images: Tensor, logits: Tensor, labels: Tensor, teacher: Teacher | None) -> Tensor:
+    """Mean over a batch of (1 - w) CE(labels) + w T² KL(teacher || model), both softened by T.
 
     Args:
-        logits: [B, classes].
-        labels: int64, [B], or the shares of the classes, [B, classes].
-        teacher_logits: [B, classes], or None for cross-entropy alone.
-        weight: w, between 0 and 1.
-        temperature: T.
+        images: What the model was shown, [B, C, H, W].
+        logits: What it made of them, [B, classes].
+        labels: int64, [B], or the shares of the classes, [B, classes]. With w = 1 they count for nothing.
+        teacher: It, w and T; None for cross-entropy alone.
 
     Returns:
-        [B].
+        A scalar, float32 even under autocast.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2.
     """
     logits = logits.float()
-    hard = F.cross_entropy(logits, labels, reduction="none")
-    if teacher_logits is None:
-        return hard
+    if teacher is None:
+        return F.cross_entropy(logits, labels)
+    with torch.no_grad():
+        taught: Tensor = teacher.network(images)
+    temperature = teacher.temperature
     soft = F.kl_div(
         F.log_softmax(logits / temperature, 1),
-        F.log_softmax(teacher_logits.float() / temperature, 1),
-        reduction="none",
+        F.log_softmax(taught.float() / temperature, 1),
+        reduction="batchmean",
         log_target=True,
-    ).sum(1)
-    return (1 - weight) * hard + weight * temperature**2 * soft
+    )
+    if teacher.share == 1:
+        return temperature**2 * soft
+    return (1 - teacher.share) * F.cross_entropy(logits, labels) + teacher.share * temperature**2 * soft
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -56,22 +59,12 @@ class Distillation:
     Args:
         model: What is trained; its forward gives logits [B, classes].
         teacher: A network with the same classes, or None; it is not trained.
-        weight: Share of the teacher in the loss.
-        temperature: Softening of both distributions.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        teacher: nn.Module | None = None,
-        weight: float = 0.5,
-        temperature: float = 4.0,
-    ) -> None:
+    def __init__(self, model: nn.Module, teacher: Teacher | None = None) -> None:
         self.name = "cross-entropy" if teacher is None else "distillation"
         self.model = model
-        self.teacher = None if teacher is None else teacher.eval()
-        self.weight = weight
-        self.temperature = temperature
+        self.teacher = teacher
 
     def prepare(self, loader: DataLoader[Any]) -> None:
         """Nothing to do before a plain training."""
@@ -89,16 +82,8 @@ class Distillation:
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Mean loss over a batch, and its top-1."""
         logits = self.model(images)
-        loss = distillation_loss(logits, labels, self.teach(images), self.weight, self.temperature).mean()
+        loss = taught_loss(images, logits, labels, self.teacher)
         return loss, {"top1": hits(logits, labels).float().mean().item()}
-
-    def teach(self, images: Tensor) -> Tensor | None:
-        """The teacher's logits [B, classes], or None without a teacher."""
-        if self.teacher is None:
-            return None
-        with torch.no_grad():
-            logits: Tensor = self.teacher(images)
-            return logits
 
 
 def decayed_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

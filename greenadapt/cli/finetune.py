@@ -37,6 +37,18 @@ _settings = packed(
         metavar="ALPHA",
         help="Mix images in pairs; with --teacher 1 is a good choice, and wants more epochs.",
     ),
+    click.option(
+        "--teacher-share",
+        type=click.FloatRange(min=0, max=1, min_open=True),
+        default=0.5,
+        show_default=True,
+        help="Share of the loss that --teacher has; 1 looks at no label.",
+    ),
+    click.option(
+        "--freeze-norms",
+        is_flag=True,
+        help="Batch norms keep their statistics: for few images and small batches.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option(
         "--meter", default="auto", show_default=True, help="Instrument for the joules spent, or 'none'."

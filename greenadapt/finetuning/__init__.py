@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from greenadapt import plugins
-from greenadapt.errors import MissingExtraError, TrainingError
+from greenadapt.errors import MissingExtraError, OptionError, TrainingError
 from greenadapt.finetuning import loop
 from greenadapt.finetuning.checks import check_data, check_teacher, identity
 from greenadapt.finetuning.loop import Progress, Run, Settings
 from greenadapt.finetuning.loop import evaluate as evaluate
 from greenadapt.inspection import input_shape
-from greenadapt.interfaces import Objective
+from greenadapt.interfaces import Objective, Teacher
 from greenadapt.models import recipe_of
 from greenadapt.recipe import Training
 
@@ -43,6 +43,8 @@ def finetune(
     seed: int = 0,
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     mixup: float = 0.0,
+    teacher_share: float = 0.5,
+    freeze_norms: bool = False,
     device: str = "auto",
     checkpoint: str | Path | None = None,
     resume: bool = False,
@@ -64,6 +66,10 @@ def finetune(
         precision: "bf16" and "fp16" run the network under autocast.
         mixup: Alpha of the Beta distribution by which images are mixed in pairs, and their labels with them;
             0 mixes none. With a teacher 1.0 is a good choice; it wants more epochs.
+        teacher_share: Share of the loss that the teacher's logits have; with 1 the labels count for nothing,
+            but in the rewards of BlockDrop's "reinforce". Where images are few, they teach little else.
+        freeze_norms: Batch norms use the statistics that they have, and keep them: for batches too small to
+            have their own. Not for networks that start from random weights.
         device: A torch device, or "auto".
         checkpoint: File that is written after every epoch, for `resume`.
         resume: Go on from the checkpoint.
@@ -78,7 +84,17 @@ def finetune(
             model is as the last steps left it. The error says which.
         MissingExtraError: accelerate is not installed.
     """
-    settings = Settings(epochs, batch_size, learning_rate, weight_decay, seed, precision, mixup)
+    settings = Settings(
+        epochs,
+        batch_size,
+        learning_rate,
+        weight_decay,
+        seed,
+        precision,
+        mixup,
+        teacher_share,
+        freeze_norms,
+    )
     for data in (train, val):
         if hasattr(data, "check_fits"):
             data.check_fits(model.num_classes, input_shape(model)[0])
@@ -128,7 +144,13 @@ def _prepare(
     if teacher is not None:
         teacher.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         check_teacher(model, teacher)
-    objective = _objective(model, teacher, settings.epochs)
+    elif settings.teacher_share != Settings.teacher_share:
+        raise OptionError(
+            "There is no teacher to have a share of the loss.",
+            f"teacher_share={settings.teacher_share}",
+            "Give a teacher, usually the network that was wrapped.",
+        )
+    objective = _objective(model, teacher, settings)
     loader = loop.loader_of(train, settings.batch_size, shuffle=True, seed=settings.seed)
     val_loader = None if val is None else loop.loader_of(val, settings.batch_size)
     check_data(model, loader, "training")
@@ -185,10 +207,11 @@ def _accelerator(precision: str, device: str) -> Accelerator:
     return accelerator
 
 
-def _objective(model: nn.Module, teacher: nn.Module | None, epochs: int) -> Objective:
+def _objective(model: nn.Module, network: nn.Module | None, settings: Settings) -> Objective:
+    teacher = None if network is None else Teacher(network.eval(), settings.teacher_share)
     adapter = recipe_of(model).adapter
     if adapter is not None:
-        objective: Objective = plugins.adapter(adapter).objective(model, teacher, epochs)
+        objective: Objective = plugins.adapter(adapter).objective(model, teacher, settings.epochs)
         return objective
     from greenadapt.adapters.distillation import Distillation
 
@@ -231,6 +254,8 @@ def _record(run: Run, train: Any, teacher: nn.Module | None, window: Any) -> Tra
         seed=run.settings.seed,
         precision=run.settings.precision,
         mixup=run.settings.mixup,
+        teacher_share=None if teacher is None else run.settings.teacher_share,
+        freeze_norms=run.settings.freeze_norms,
         adapter=recipe_of(run.model).adapter,
         input_shape=tuple(next(iter(run.loader))[0].shape[1:]),
         objective=run.objective.name,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
 _DIGITS = 12
+_ADDED = ("teacher_share", "freeze_norms")
+"""Settings that checkpoints of earlier versions do not name: those were written under what is the default."""
 
 
 def check_data(model: nn.Module, loader: DataLoader[Any], what: str) -> None:
@@ -77,8 +79,9 @@ def identity(settings: Settings, model: nn.Module, teacher: nn.Module | None, tr
         train: Data, whose fingerprint is taken if they have one, else their number.
     """
     data = getattr(train, "dataset", train)
+    added = [(name, getattr(Settings, name)) for name in _ADDED]
     return {
-        **asdict(settings),
+        **{name: value for name, value in asdict(settings).items() if (name, value) not in added},
         "data": str(getattr(data, "fingerprint", len(data)))[:_DIGITS],
         "options": recipe_of(model).options,
         "weights": weights_sha256(model.state_dict())[:_DIGITS],

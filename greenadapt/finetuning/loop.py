@@ -37,6 +37,8 @@ class Settings:
     seed: int = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     mixup: float = 0.0
+    teacher_share: float = 0.5
+    freeze_norms: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -61,6 +63,12 @@ class Settings:
                 "mixup is out of range.",
                 f"mixup={self.mixup}",
                 "Use 0 for none, or the alpha of a Beta distribution, such as 1.",
+            )
+        if not 0 < self.teacher_share <= 1:
+            raise OptionError(
+                "The teacher's share of the loss is out of range.",
+                f"teacher_share={self.teacher_share}",
+                "Use more than 0, up to 1, with which the labels count for nothing.",
             )
 
 
@@ -123,6 +131,8 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
     if hasattr(train, "set_epoch"):
         train.set_epoch(epoch)
     run.objective.begin_epoch(epoch)
+    if run.settings.freeze_norms:
+        freeze_norms(run.model)
     sums: dict[str, float] = {}
     images_seen, last_message = 0, 0.0
     for step, (images, labels) in enumerate(run.loader):
@@ -145,6 +155,15 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
     run.progress(_message(run, epoch, means), (epoch + 1) / run.settings.epochs)
     _check_weights(run, epoch)
     return means
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Has batch norms use the statistics that they have, and keep them; scale and shift still learn."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 def _step(run: Run, images: Any, labels: Any, epoch: int) -> dict[str, float]:

@@ -42,7 +42,7 @@ from greenadapt.profile.plan import Kind, Part, Plan, Precision
 from greenadapt.profile.readings import Idle, Interval, Method, Stages, Summary, Trial
 from greenadapt.profile.verdict import Agreement, BoardFacts, Validity
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 __all__ = [
     "SCHEMA_VERSION",
     "Agreement",

@@ -24,7 +24,7 @@ from greenadapt.adapters.biglittle.sketch import Saving, tried
 from greenadapt.adapters.retrofit import Retrofit, become
 from greenadapt.adapters.side_by_side import SideBySide, side_by_side
 from greenadapt.errors import ModelError, OptionError
-from greenadapt.interfaces import Description
+from greenadapt.interfaces import Description, Teacher
 from greenadapt.zoo.bl_stages import BigLittleStem
 
 _LITTLE = 0.25
@@ -106,7 +106,7 @@ class BigLittleAdapter:
         """
         return side_by_side(base, model, batch_size)
 
-    def objective(self, model: nn.Module, teacher: nn.Module | None, epochs: int) -> Any:
+    def objective(self, model: nn.Module, teacher: Teacher | None, epochs: int) -> Any:
         """Re-estimated batch norms, then labels and the teacher's logits."""
         return BigLittleObjective(model, teacher)
 

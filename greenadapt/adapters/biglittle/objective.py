@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from greenadapt.adapters.distillation import Distillation
+from greenadapt.interfaces import Teacher
 from greenadapt.zoo.bl_stages import BigLittleStem
 
 _BATCHES = 20
@@ -23,7 +24,7 @@ _BATCHES = 20
 class BigLittleObjective(Distillation):
     """`Distillation` that begins with a re-estimation of the batch norms."""
 
-    def __init__(self, model: nn.Module, teacher: nn.Module | None = None) -> None:
+    def __init__(self, model: nn.Module, teacher: Teacher | None = None) -> None:
         super().__init__(model, teacher)
         self.name = f"biglittle {self.name}"
 

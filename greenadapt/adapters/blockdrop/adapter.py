@@ -29,7 +29,7 @@ from greenadapt.adapters.residual import image_macs, residual_blocks
 from greenadapt.adapters.retrofit import Retrofit, become
 from greenadapt.errors import ModelError
 from greenadapt.inspection import input_shape
-from greenadapt.interfaces import Block, Description
+from greenadapt.interfaces import Block, Description, Teacher
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.payback import Payback
@@ -236,7 +236,7 @@ class BlockDropAdapter:
             notes=_notes(model),
         )
 
-    def objective(self, model: nn.Module, teacher: nn.Module | None, epochs: int) -> Any:
+    def objective(self, model: nn.Module, teacher: Teacher | None, epochs: int) -> Any:
         """What the options ask for; plain training under a fixed policy."""
         assert isinstance(model, BlockDrop)
         return objective_of(model, teacher, epochs)

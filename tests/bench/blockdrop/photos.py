@@ -43,20 +43,23 @@ ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / FILE
 SETTINGS: dict[str, Any] = {
     "dropped": [1, 2, 3, 4, 6],
-    "trained": [2],
-    "learned": 2,
+    "trained": [2, 4],
+    "learned": 4,
     "policy_net": "policy_resnet6",
     "policy_downscale": 4,
     "searched": 100,
-    "epochs": 2,
+    "epochs": 4,
     "batch_size": 25,
     "learning_rate": 0.005,
+    "teacher_share": 1.0,
+    "freeze_norms": True,
     "seed": 0,
     "size": SIZE,
     "rounds": 20,
 }
-_DEFAULT = {"policy_net": "policy_resnet10", "policy_downscale": 2}
-_SMALL = {name: SETTINGS[name] for name in _DEFAULT}
+_PAPERS = {"policy_net": "policy_resnet10", "policy_downscale": 2}
+_SMALL = {name: SETTINGS[name] for name in _PAPERS}
+_RECIPE = ("epochs", "batch_size", "learning_rate", "teacher_share", "freeze_norms", "seed")
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def measured(
     began, curve = time.process_time(), None
     thin = wrapped(arm, base, rows[0]["dropped_in_order"], len(rows[0]["blocks"]))
     if arm.trained:
-        recipe = {name: SETTINGS[name] for name in ("epochs", "batch_size", "learning_rate", "seed")}
+        recipe = {name: SETTINGS[name] for name in _RECIPE}
         curve = greenadapt.finetune(thin, train, teacher=base, meter=None, progress=say, **recipe).curve
     table = _table(thin, held_out)
     return {
@@ -233,7 +236,7 @@ def run() -> dict[str, Any]:
     (train, held_out), (plain, _) = photos(), photos(augment=False)
     images = _images(held_out)
     work: dict[str, Callable[[], dict[str, Any]]] = {"base": partial(base_row, base, plain, held_out)}
-    for options in (_DEFAULT, _SMALL):
+    for options in (_PAPERS, _SMALL):
         work[_policy_name(options)] = partial(policy_row, base, options, images)
     for arm in ARMS:
         work[arm.name] = partial(measured, arm, base, results["rows"], train, held_out)

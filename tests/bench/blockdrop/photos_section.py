@@ -111,9 +111,10 @@ def _told(rows: Sequence[Row]) -> str:
     return (
         f"Of {base['residual']} residual blocks {len(base['blocks'])} have an identity shortcut and can be "
         f"dropped. The order in which they go from the best fixed path was found on photos without their "
-        f"labels, and nothing trained for it: {order}. What is distilled learns{epochs} from the labels of "
-        f"500 photos and from the base. Top-1 is that of {base['quality']['images']} others; "
-        f"{base['classes_not_trained_on']} of their {base['classes']} classes have no photo among those 500. "
+        f"labels, and nothing trained for it: {order}. What is distilled learns{epochs} from what the base "
+        f"says of 500 photos, not from their labels, and its norms keep their statistics. Top-1 is that of "
+        f"{base['quality']['images']} others; {base['classes_not_trained_on']} of their {base['classes']} "
+        f"classes have no photo among those 500. "
         f"The photos are easier than ImageNet's validation set: "
         f"compare with the base's row. FLOPs are 2 x multiply-adds, the policy's included; time is one "
         f"thread's processor time for one image, base and retrofit side by side. A row pays if its accuracy "

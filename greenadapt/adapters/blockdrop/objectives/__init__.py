@@ -28,20 +28,18 @@ from greenadapt.adapters.blockdrop.objectives.reinforce import ReinforceObjectiv
 from greenadapt.adapters.blockdrop.objectives.relaxed import RelaxedObjective
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
-    from greenadapt.interfaces import Objective
+    from greenadapt.interfaces import Objective, Teacher
 
 __all__ = ["FixedObjective", "ReinforceObjective", "RelaxedObjective", "objective_of"]
 
 
-def objective_of(model: BlockDrop, teacher: nn.Module | None, epochs: int) -> Objective:
+def objective_of(model: BlockDrop, teacher: Teacher | None, epochs: int) -> Objective:
     """The objective that a model's options ask for.
 
     Args:
         model: A model under BlockDrop.
-        teacher: A frozen network whose logits are learned from as well, or None.
+        teacher: A frozen network that is learned from as well, or None.
         epochs: Of the whole training.
     """
     if model.greenadapt_policy is None:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from greenadapt.adapters.blockdrop.fixed import find_best_path
 from greenadapt.adapters.distillation import Distillation
+from greenadapt.interfaces import Teacher
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
@@ -26,7 +27,7 @@ class FixedObjective(Distillation):
         teacher: A network with the same classes, or None.
     """
 
-    def __init__(self, model: BlockDrop, teacher: nn.Module | None = None) -> None:
+    def __init__(self, model: BlockDrop, teacher: Teacher | None = None) -> None:
         super().__init__(model, teacher)  # type: ignore[arg-type]
         self.name = f"blockdrop {model.greenadapt_config.policy}, {self.name}"
         self.retrofit = model

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from greenadapt.adapters.blockdrop.objectives.stages import PolicyObjective
 from greenadapt.adapters.blockdrop.objectives.terms import (
@@ -32,6 +32,7 @@ from greenadapt.adapters.blockdrop.objectives.terms import (
     rewards,
 )
 from greenadapt.adapters.distillation import hits
+from greenadapt.interfaces import Teacher
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
@@ -45,7 +46,7 @@ class ReinforceObjective(PolicyObjective):
 
     Args:
         model: A model with a learned policy.
-        teacher: A frozen network whose logits are learned from as well in the joint stage.
+        teacher: A frozen network that is learned from as well in the joint stage.
         epochs: Of the whole training; a quarter is the curriculum, a quarter the settling.
         penalty: Of a wrong answer; the paper takes 1 to 10, and more keeps more blocks.
     """
@@ -53,9 +54,7 @@ class ReinforceObjective(PolicyObjective):
     name = "blockdrop reinforce"
     curriculum_share = 0.25
 
-    def __init__(
-        self, model: BlockDrop, teacher: nn.Module | None, epochs: int, penalty: float = 2.0
-    ) -> None:
+    def __init__(self, model: BlockDrop, teacher: Teacher | None, epochs: int, penalty: float = 2.0) -> None:
         super().__init__(model, teacher, epochs)
         self.penalty = penalty
 

@@ -43,6 +43,7 @@ from greenadapt.adapters.distillation import hits
 from greenadapt.adapters.execution import Gathered
 from greenadapt.adapters.gates import Rowwise
 from greenadapt.adapters.residual import residual_blocks
+from greenadapt.interfaces import Teacher
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
@@ -64,14 +65,14 @@ class RelaxedObjective(PolicyObjective):
 
     Args:
         model: A model with a learned policy.
-        teacher: A frozen network whose logits are learned from as well.
+        teacher: A frozen network that is learned from as well.
         epochs: Of the whole training; seven tenths are the settling.
     """
 
     name = "blockdrop gumbel"
     settling_share = 0.7
 
-    def __init__(self, model: BlockDrop, teacher: nn.Module | None, epochs: int) -> None:
+    def __init__(self, model: BlockDrop, teacher: Teacher | None, epochs: int) -> None:
         super().__init__(model, teacher, epochs)
         self.norms = norms_of(self.network)
 

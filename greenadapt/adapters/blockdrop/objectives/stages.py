@@ -24,14 +24,14 @@ from torch.utils.data import DataLoader
 
 from greenadapt.adapters.blockdrop.objectives.optimizers import both
 from greenadapt.adapters.blockdrop.paths import limit
-from greenadapt.adapters.distillation import distillation_loss, hits
+from greenadapt.adapters.distillation import hits, taught_loss
 from greenadapt.errors import OptionError, TrainingError
+from greenadapt.interfaces import Teacher
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
 
 Stage = Literal["curriculum", "joint", "settling"]
-_TEACHER_WEIGHT, _TEMPERATURE = 0.5, 4.0
 _LEARNING_RATE = 0.1
 
 
@@ -40,7 +40,7 @@ class PolicyObjective(ABC):
 
     Args:
         model: A model with a learned policy.
-        teacher: A frozen network whose logits the base learns from as well, or None.
+        teacher: A frozen network that the base learns from as well, or None.
         epochs: Of the whole training.
 
     Raises:
@@ -51,12 +51,12 @@ class PolicyObjective(ABC):
     curriculum_share: ClassVar[float] = 0.0
     settling_share: ClassVar[float] = 0.25
 
-    def __init__(self, model: BlockDrop, teacher: nn.Module | None, epochs: int) -> None:
+    def __init__(self, model: BlockDrop, teacher: Teacher | None, epochs: int) -> None:
         assert model.greenadapt_policy is not None
         self.model = model
         self.network: nn.Module = model  # type: ignore[assignment]
         self.policy: nn.Module = model.greenadapt_policy
-        self.teacher = None if teacher is None else teacher.eval()
+        self.teacher = teacher
         self.blocks = model.greenadapt_blocks
         self.keep = model.greenadapt_config.keep
         self.curriculum = round(self.curriculum_share * epochs)
@@ -132,12 +132,8 @@ class PolicyObjective(ABC):
         """
 
     def base_loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy with the labels and, if there is a teacher, half as much of its logits; a scalar."""
-        taught = None
-        if self.teacher is not None:
-            with torch.no_grad():
-                taught = self.teacher(images)
-        return distillation_loss(logits, labels, taught, _TEACHER_WEIGHT, _TEMPERATURE).mean()
+        """What the base learns from the labels and from the teacher; a scalar."""
+        return taught_loss(images, logits, labels, self.teacher)
 
     def free_blocks(self, device: torch.device) -> Tensor:
         """The blocks that the policy decides on: bool, [K]; the others are kept."""
