@@ -80,7 +80,7 @@ def audit(
     from greenadapt.auditing.settings import varied
 
     sweep, models = split_sweep(settings, references)
-    _check_calls(models, source, random_data)
+    _check_calls(models, source, random_data, limits)
     plan, carbon = plan_of(**wishes), carbon_inputs(grids)
     check_meter(plan.meter)
     planned = outlook(plan, names_of(models), sweep)
@@ -99,11 +99,18 @@ def audit(
         click.get_current_context().exit(_THE_ANSWER_IS_NO)
 
 
-def _check_calls(references: Sequence[str], source: str | None, random_data: bool) -> None:
+def _check_calls(
+    references: Sequence[str], source: str | None, random_data: bool, limits: Mapping[str, Any]
+) -> None:
     if not references:
         raise click.UsageError("Missing argument 'MODEL...'.")
     if source is not None and random_data:
         raise click.UsageError("Give --data or --random-data, not both.")
+    idle = [f"--{name.replace('_', '-')}" for name, value in limits.items() if value]
+    if source is None and idle:
+        raise click.UsageError(
+            f"{' and '.join(idle)} without --data: random images are such as each network was made for."
+        )
     if len(set(references)) < len(references):
         raise click.UsageError(
             "A model is given twice. Name each once; copy a folder to compare it with itself."

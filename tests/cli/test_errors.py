@@ -98,6 +98,7 @@ def test_ctrl_c_in_a_real_process_is_exit_130(tmp_path):
         ("audit", "resnet18", "--trials", "1"),
         ("audit", "resnet18", "--precision", "fp8"),
         ("audit", "resnet18", "--data", "x", "--random-data"),
+        ("audit", "resnet18", "--random-data", "--size", "96"),
         ("wrap", "resnet18", "-a", "blockdrop"),
         ("finetune", "resnet18"),
         ("show",),

@@ -12,7 +12,8 @@ from greenadapt.profile import Profile
 from tests.cli.conftest import ROOT
 
 TINY = ("cifar_resnet8", "--no-pretrained", "--num-classes", "10", "--in-chans", "1")
-SHORT = ("--quick", "--trials", "2", "--trial-seconds", "0.05", "--limit", "64", "-b", "16")
+SHORT = ("--quick", "--trials", "2", "--trial-seconds", "0.05", "-b", "16")
+SMALL = ("--limit", "64")
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_an_unknown_model_is_exit_2_with_a_hint(call):
 
 def test_audit_of_one_model_writes_a_profile_that_check_accepts(call, tmp_path):
     out = tmp_path / "p.json"
-    result = call("audit", *TINY, "--data", "fashion-mnist-2000", *SHORT, "--out", out, "--place", "FRA")
+    result = call("audit", *TINY, "--data", "fashion-mnist-2000", *SMALL, *SHORT, "--out", out, "--place", "FRA")
     assert result.exit_code == 0, result.output
     profile = Profile.model_validate_json(out.read_text())
     assert profile.subject.weights == "random"
@@ -151,7 +152,7 @@ def test_several_models_need_a_folder(call, wrapped, tmp_path):
 
 
 def test_images_that_do_not_fit_are_exit_2(call):
-    result = call("audit", "cifar_resnet8", "--no-pretrained", "--data", "fashion-mnist-2000", *SHORT)
+    result = call("audit", "cifar_resnet8", "--no-pretrained", "--data", "fashion-mnist-2000", *SMALL, *SHORT)
     assert result.exit_code == 2
     assert "channel" in result.stderr
 
