@@ -23,7 +23,7 @@ from greenadapt.auditing.instruments import Instrument, Step, sentence
 from greenadapt.auditing.loading import Loaded, Loader, room_to_compile
 from greenadapt.auditing.path_trials import Adaptive, seconds_left, time_networks
 from greenadapt.auditing.settings import Rival, rivals
-from greenadapt.auditing.subjects import remark_on, subject_of
+from greenadapt.auditing.subjects import remark_on, remark_on_path, subject_of
 from greenadapt.auditing.trials import Arm, Progress, Run, planned_seconds, run_trials, trial_seconds, warm_up
 from greenadapt.auditing.validity import judge
 from greenadapt.auditing.workload import Workload
@@ -31,7 +31,17 @@ from greenadapt.boards import BoardReport, Watch, boards_of, is_simulated
 from greenadapt.errors import DataError, MeasurementError, OptionError
 from greenadapt.interfaces import AuditRequest
 from greenadapt.machine import cores_of_others, describe_conditions, describe_machine, processor_time
-from greenadapt.profile import Agreement, Idle, Method, PathCost, Profile, Subject, Summary, Validity
+from greenadapt.profile import (
+    Agreement,
+    Execution,
+    Idle,
+    Method,
+    PathCost,
+    Profile,
+    Subject,
+    Summary,
+    Validity,
+)
 from greenadapt.statistics import summarize
 
 _LOADED, _LOOKED, _WARMED, _TRIED, _TIMED = 0.1, 0.15, 0.25, 0.94, 0.97
@@ -191,6 +201,11 @@ class Session:
         _, *shape = loaded.pool[0].shape
         device, kind = self._instrument.device, self._workload.kind
         fingerprint = self._workload.fingerprint(self._digest)
+        execution = tally.execution(
+            class_names=class_names(self._workload),
+            costs=self._costs.get(name),
+            network=self._request.models[loaded.rival.network],
+        )
         return Profile(
             run_id=run_id,
             created=created,
@@ -205,16 +220,12 @@ class Session:
             stages=self._run.stages,
             idle=self._idle,
             quality=tally.quality(self._workload.name, fingerprint) if tally.hits else None,
-            execution=tally.execution(
-                class_names=class_names(self._workload),
-                costs=self._costs.get(name),
-                network=self._request.models[loaded.rival.network],
-            ),
+            execution=execution,
             summary=summary,
-            validity=self._judged(loaded, subject),
+            validity=self._judged(loaded, subject, execution),
         )
 
-    def _judged(self, loaded: Loaded, subject: Subject) -> Validity:
+    def _judged(self, loaded: Loaded, subject: Subject, execution: Execution | None) -> Validity:
         name = loaded.rival.name
         found = judge(
             plan=loaded.rival.plan,
@@ -230,7 +241,12 @@ class Session:
             worked_on=self._worked_on(loaded),
             simulated=any(map(is_simulated, self._boards)),
         )
-        return found.model_copy(update={"reasons": [*found.reasons, *self._remarks(loaded, subject)]})
+        remarks = [
+            *self._remarks(loaded),
+            remark_on(subject.recipe),
+            remark_on_path(subject.recipe, execution),
+        ]
+        return found.model_copy(update={"reasons": [*found.reasons, *filter(None, remarks)]})
 
     def _worked_on(self, loaded: Loaded) -> list[str] | None:
         """UUIDs of the boards that a network of torch's ran on; None of an engine, which may run anywhere."""
@@ -239,11 +255,8 @@ class Session:
         device = self._instrument.device
         return boards_of(device) if device.startswith("cuda") else []
 
-    def _remarks(self, loaded: Loaded, subject: Subject) -> Iterator[str]:
-        """What a reader must know beside what disturbed the run."""
-        about_weights = remark_on(subject.recipe)
-        if about_weights is not None:
-            yield about_weights
+    def _remarks(self, loaded: Loaded) -> Iterator[str]:
+        """What a reader must know of this run beside what disturbed it."""
         if loaded.otherwise:
             yield (
                 f"Compiled, it decides otherwise on {loaded.otherwise} of {len(loaded.pool[0])} images; its "

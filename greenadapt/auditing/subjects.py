@@ -10,7 +10,7 @@ from torch import nn
 from greenadapt.errors import ModelError
 from greenadapt.inspection import looks_untrained
 from greenadapt.models import recipe_of
-from greenadapt.profile import Subject
+from greenadapt.profile import Execution, Subject
 from greenadapt.recipe import Base, Recipe, Weights
 from greenadapt.storage import weights_sha256
 
@@ -53,6 +53,18 @@ def remark_on(recipe: Recipe) -> str | None:
     return (
         "The retrofit was not fine-tuned since it was wrapped: its accuracy and what it runs are not what "
         "training makes of them."
+    )
+
+
+def remark_on_path(recipe: Recipe, run: Execution | None) -> str | None:
+    """What a policy is worth that decided alike for all images; None of any other network."""
+    if run is None or run.paths > 1 or not run.images or run.images == 1 or not recipe.training:
+        return None
+    if recipe.options.get("policy") != "learned":
+        return None
+    return (
+        f"The policy sent all {run.images:,} images along one path, so what it costs bought nothing: "
+        "greenadapt.adapters.blockdrop.static.static_path makes that path a network without a policy."
     )
 
 

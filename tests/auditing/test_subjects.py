@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import greenadapt
 from greenadapt import audit
@@ -27,6 +28,17 @@ def test_what_was_fine_tuned_or_never_wrapped_says_nothing(base):
     assert remark_on(recipe_of(base)) is None
     for name in ("blockdrop", "biglittle"):
         assert remark_on(recipe_of(open_model(f"embedded:{name}"))) is None
+
+
+def test_a_policy_that_decides_alike_for_all_images_is_said_to_buy_nothing():
+    thin, images = open_model("embedded:blockdrop"), greenadapt.open_data("fashion-mnist-2000", limit=32)
+    told = audit(thin, data=images, plan=SHORT)
+    assert told.execution.paths > 1
+    assert not any("along one path" in reason for reason in told.validity.reasons)
+    with torch.no_grad():
+        thin.greenadapt_policy.net.get_classifier().weight.zero_()
+    told = audit(thin, data=images, plan=SHORT)
+    assert any("all 32 images along one path" in reason for reason in told.validity.reasons)
 
 
 def test_a_training_records_its_images_and_its_adapter(base):

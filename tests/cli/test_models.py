@@ -86,7 +86,9 @@ def test_an_unknown_model_is_exit_2_with_a_hint(call):
 
 def test_audit_of_one_model_writes_a_profile_that_check_accepts(call, tmp_path):
     out = tmp_path / "p.json"
-    result = call("audit", *TINY, "--data", "fashion-mnist-2000", *SMALL, *SHORT, "--out", out, "--place", "FRA")
+    result = call(
+        "audit", *TINY, "--data", "fashion-mnist-2000", *SMALL, *SHORT, "--out", out, "--place", "FRA"
+    )
     assert result.exit_code == 0, result.output
     profile = Profile.model_validate_json(out.read_text())
     assert profile.subject.weights == "random"
