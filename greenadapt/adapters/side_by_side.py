@@ -16,6 +16,7 @@ from greenadapt.adapters.timing import (
     evaluating,
     example_images,
     rounds,
+    spread,
     timed,
 )
 from greenadapt.counting import counting
@@ -62,11 +63,13 @@ class SideBySide(Timed):
         )
 
     def _verdict(self) -> str:
-        if not self.pays:
-            return f"It will not pay here: it takes {-100 * self.time_saved:.1f} % more time than its base."
         within = abs(self.time_saved) < self.spread
         unsure = f", less than the times vary ({100 * self.spread:.0f} %, quartiles)" if within else ""
-        return f"It saves {100 * self.time_saved:.1f} % of the time{unsure}."
+        said = f"It saves {100 * self.time_saved:.1f} % of the time{unsure}."
+        if not self.pays:
+            more = f"it takes {-100 * self.time_saved:.1f} % more time than its base{unsure}."
+            said = f"Nothing says that it pays here: {more}" if within else f"It will not pay here: {more}"
+        return said if self.unsteady is None else f"{said}\n{self.unsteady}"
 
 
 def side_by_side(
@@ -88,7 +91,7 @@ def side_by_side(
         base_macs, macs = _macs(base, images[:1]), _macs(retrofit, images[:1])
     before, after = median(found["base"]), median(found["retrofit"])
     return SideBySide(
-        **vars(circumstances(images, found["base"])),
+        **vars(circumstances(images, found["base"])) | {"spread": max(map(spread, found.values()))},
         base_seconds=before,
         seconds=after,
         base_macs=base_macs,

@@ -27,6 +27,7 @@ Step = Callable[[], Mapping[str, float]]
 
 BUDGET_SECONDS = 3.0
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 25
+_UNSTEADY = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Timed:
         batch_size: B.
         image: Channels, height and width.
         rounds: How often; all seconds are medians, of a batch.
-        spread: Distance of the quartiles of the base's times, as a share of their median.
+        spread: Distance of the quartiles of the base's times, as a share of their median; of a network that
+            is timed beside its base the larger of both.
     """
 
     device: str
@@ -55,6 +57,13 @@ class Timed:
         device = f"cpu, {self.threads} thread(s)" if self.device == "cpu" else self.device
         image = "x".join(map(str, self.image))
         return f"{device}: batch {self.batch_size} of {image}, medians of {self.rounds} rounds"
+
+    @property
+    def unsteady(self) -> str | None:
+        """What is to be said of times that vary more than on an idle machine; None where they do not."""
+        if self.spread <= _UNSTEADY:
+            return None
+        return f"The times vary by {100 * self.spread:.0f} %: something else is running."
 
 
 def circumstances(images: Tensor, base_seconds: Sequence[float]) -> Timed:

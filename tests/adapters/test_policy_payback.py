@@ -12,7 +12,7 @@ import torch
 import greenadapt
 from greenadapt.adapters.blockdrop.parts import BlockCost, Parts
 from greenadapt.adapters.blockdrop.payback import judge, payback
-from greenadapt.adapters.side_by_side import side_by_side
+from greenadapt.adapters.side_by_side import SideBySide, side_by_side
 from greenadapt.adapters.timing import rounds
 from greenadapt.counting import counting
 from greenadapt.errors import ModelError
@@ -168,3 +168,26 @@ def test_a_retrofit_beside_its_base_is_slower_or_faster_as_it_is():
     turned = side_by_side(slow, base, 2, budget_seconds=0.3)
     assert turned.pays
     assert turned.time_saved > 0
+
+
+@pytest.mark.parametrize(
+    ("time_saved", "spread", "said"),
+    [
+        (-0.3, 0.02, "It will not pay here: it takes 30.0 % more time than its base."),
+        (
+            -0.3,
+            0.4,
+            "Nothing says that it pays here: it takes 30.0 % more time than its base, less than the ",
+        ),
+        (0.3, 0.02, "It saves 30.0 % of the time."),
+        (0.3, 0.4, "It saves 30.0 % of the time, less than the times vary (40 %, quartiles)."),
+    ],
+)
+def test_a_verdict_that_the_times_do_not_carry_says_so(time_saved, spread, said):
+    told = str(
+        SideBySide(
+            "cpu", 2, 1, (3, 32, 32), 3, spread, 1.0, 1 - time_saved, 9, 8, time_saved, 0.1, time_saved > 0
+        )
+    )
+    assert said in told
+    assert ("something else is running" in told) == (spread > 0.1)

@@ -24,7 +24,6 @@ from greenadapt.tables import Column, text_table
 from greenadapt.units import with_prefix
 
 KEEPS = (0.7, 0.5, 0.3)
-_UNSTEADY = 0.1
 _UNACCOUNTED = 0.15
 _FLOPS_PER_MAC = 2
 _NO = "will not pay here"
@@ -230,8 +229,8 @@ def _verdict(found: Payback) -> str:
         f"The parts add up to {100 * (1 - parts.unaccounted):.1f} % of the whole's time. FLOPs are 2 x MAC, "
         "of convolutions and matrix products."
     )
-    if parts.spread > _UNSTEADY:
-        lines.append(f"The times vary by {100 * parts.spread:.0f} %: something else is running.")
+    if parts.unsteady is not None:
+        lines.append(parts.unsteady)
     if abs(parts.unaccounted) > _UNACCOUNTED:
         lines.append("Times that do not add up are not to be trusted: try again when the machine is idle.")
     return "\n".join(lines)
