@@ -22,7 +22,7 @@ def made_up(right: float, macs: int, seed: int = 0, **more):
     return {"parameters": 10, "macs": macs, "quality": paired.quality(hits.tolist(), "cifar10", "f"), **more}
 
 
-def cifar_results(converted: float, epochs: int = 20):
+def cifar_results(converted: float, epochs: int = 30):
     plain = {20: (0.9173, 41), 32: (0.9263, 69), 44: (0.931, 97), 56: (0.9339, 125)}
     networks = {f"resnet{d}": made_up(a, m * 10**6) for d, (a, m) in plain.items()}
     curve = [{"loss": 1.0}] * epochs
@@ -49,7 +49,7 @@ def test_cifar_section_says_plainly_who_wins(top1, bar, goal, advice):
 
 
 def test_cifar_section_of_a_training_cut_short_and_of_none():
-    assert "stopped after 3 of 20 epochs" in cifar.section(cifar_results(0.94, epochs=3))
+    assert "stopped after 3 of 30 epochs" in cifar.section(cifar_results(0.94, epochs=3))
     results = cifar_results(0.94)
     del results["networks"]["converted"]
     assert "NOT MET" in cifar.section(results)
@@ -71,7 +71,7 @@ def test_weights_are_published_and_read_back(tmp_path):
     file = cifar.bring("converted", checkpoint, tmp_path)
     assert file.stat().st_size < 2.5e6
     again, told = cifar.read("converted", tmp_path)
-    assert told == {"curve": [{"loss": 1.0}], "seconds": 12}
+    assert told == {"curve": [{"loss": 1.0}], "seconds": 12, "recipe": cifar.RECIPE}
     images = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(again(images), network.eval()(images), rtol=0.02, atol=0.02)

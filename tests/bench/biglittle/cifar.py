@@ -1,14 +1,16 @@
 """ResNet-56 on CIFAR-10, converted, against the plain ResNets with published weights; and from scratch.
 
-    python -m tests.bench.biglittle.cifar train --arm converted    20 epochs; again: goes on where it stopped
+    python -m tests.bench.biglittle.cifar train --arm converted    30 epochs; again: goes on where it stopped
     python -m tests.bench.biglittle.cifar import --arm converted --from FILE.ckpt
     python -m tests.bench.biglittle.cifar evaluate   all networks on 10,000 test images; prints the section
     python -m tests.bench.biglittle.cifar draw       the section again, from the file
 
 Both arms are the same network under the same budget and with the same teacher, ResNet-56; only where they
-start differs. What is published is evaluated from the file that is published: convolutions in half precision.
+start differs. They see the batches that the arms of `tests.bench.blockdrop.cifar` see, and share what the
+teacher said of them. What is published is evaluated from the file that is published: convolutions in half
+precision.
 
-    docs/results/biglittle-cifar/ARM.safetensors    weights, and in the metadata the curve and the seconds
+    docs/results/biglittle-cifar/ARM.safetensors    weights; in the metadata recipe, curve and seconds
     docs/results/biglittle-cifar.json               what every network got right
 """
 
@@ -28,8 +30,10 @@ from torch import Tensor, nn
 import greenadapt
 from tests.bench import cifar10
 from tests.bench.biglittle import cifar_section
+from tests.bench.blockdrop import cifar as blockdrop
 from tests.bench.figures import say
 from tests.bench.paired import quality
+from tests.bench.remembered import remembered
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "biglittle-cifar.json"
@@ -39,12 +43,14 @@ ARMS = {"converted": "l1", "scratch": "random"}
 """Where each starts: from the trained base, its little branch cut out of it; or all drawn at random."""
 OPTIONS = {"alpha": 4, "beta": 4}
 RECIPE: dict[str, Any] = {
-    "epochs": 20,
+    "epochs": 30,
     "batch_size": 128,
     "learning_rate": 0.05,
+    "mixup": 1.0,
     "seed": 0,
     "precision": "bf16",
 }
+_WATCHED = 1000
 DEPTH = 56
 section = cifar_section.section
 
@@ -76,8 +82,8 @@ def train(arm: str, checkpoint: Path) -> None:
     done = greenadapt.finetune(
         thin,
         cifar10.images("train"),
-        val=cifar10.images("test"),
-        teacher=cifar10.plain(DEPTH),
+        val=cifar10.first(cifar10.images("test"), _WATCHED),
+        teacher=remembered(cifar10.folded(cifar10.plain(DEPTH)), blockdrop.WORK / "teacher.sqlite"),
         meter=None,
         checkpoint=checkpoint,
         resume=checkpoint.exists(),
@@ -135,7 +141,8 @@ def write(
     }
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{arm}.safetensors"
-    save_file(halved, file, {"curve": json.dumps(curve), "seconds": str(round(seconds))})
+    told = {"curve": json.dumps(curve), "seconds": str(round(seconds)), "recipe": json.dumps(RECIPE)}
+    save_file(halved, file, told)
     return file
 
 
@@ -151,7 +158,12 @@ def read(arm: str, folder: Path = WEIGHTS) -> tuple[nn.Module, dict[str, Any]]:
         told = opened.metadata()
     model = untrained(arm)
     model.load_state_dict({name: _single(tensor) for name, tensor in load_file(file).items()})
-    return model.eval(), {"curve": json.loads(told["curve"]), "seconds": int(told["seconds"])}
+    recipe = json.loads(told.get("recipe", "null"))
+    return model.eval(), {
+        "curve": json.loads(told["curve"]),
+        "seconds": int(told["seconds"]),
+        "recipe": recipe,
+    }
 
 
 def evaluate() -> dict[str, Any]:
@@ -161,11 +173,14 @@ def evaluate() -> dict[str, Any]:
     for depth in cifar10.DEPTHS:
         networks[f"resnet{depth}"] = _figures(cifar10.plain(depth), data)
     for arm in ARMS:
-        if (WEIGHTS / f"{arm}.safetensors").is_file():
-            model, told = read(arm)
-            networks[arm] = {**_figures(model, data), **told}
-        else:
+        if not (WEIGHTS / f"{arm}.safetensors").is_file():
             say(f"{arm}: no weights yet", 0.0)
+            continue
+        model, told = read(arm)
+        if told.pop("recipe") != RECIPE:
+            say(f"{arm}: its weights are of another recipe; train it again", 0.0)
+            continue
+        networks[arm] = {**_figures(model, data), **told}
     results = {
         "recipe": {**RECIPE, **OPTIONS, "init": ARMS, "base": f"resnet{DEPTH}", "teacher": f"resnet{DEPTH}"},
         "torch": torch.__version__,

@@ -29,7 +29,7 @@ def section(results: dict[str, Any]) -> str:
             "",
             f"Converted with alpha {told['alpha']} and beta {told['beta']}, then {told['epochs']} epochs "
             f"with the base as teacher (batches of {told['batch_size']}, learning rate "
-            f"{told['learning_rate']}, {told['precision']}, seed {told['seed']}, one run). The "
+            f"{told['learning_rate']}, {_mixup(told)}{told['precision']}, seed {told['seed']}, one run). The "
             "second arm is the same network from random weights, with the same budget and the same teacher. "
             "Plain networks have their published weights. Top-1 on all 10,000 test images; differences are "
             "paired, with McNemar's exact test.",
@@ -43,6 +43,10 @@ def section(results: dict[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _mixup(told: dict[str, Any]) -> str:
+    return f"mixup {told['mixup']:g}, " if told.get("mixup") else ""
 
 
 def _row(name: str, network: dict[str, Any]) -> str:
