@@ -6,7 +6,7 @@
     --small-first        the smallest of every file, then the next smallest: a sweep that is cut short has
                          seen every file (the parameters of all are counted once, some minutes)
     --again              tries again what was not covered
-    --draw               no sweep: the page again from the work folder's rows
+    --draw               no sweep: the page again, from the rows that lie beside it
 
 Each architecture has a process of its own, so that one which takes more memory than is allowed, or more time,
 is stopped and reported, and the rest goes on. Exit code 0 where 95 % are covered.
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patience", type=float, default=1800.0, help="CPU seconds that one may take")
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
-    kept = given.work / "rows.jsonl"
-    rows = read(kept)
+    kept, published = given.work / "rows.jsonl", given.out.with_suffix(".jsonl")
+    rows = read(published if given.draw else kept)
     names = [pair for pair in architectures() if not given.only or pair[1] in given.only.split(",")]
     if given.small_first and not given.draw:
         names = small_first(names, given.work / "parameters.json")
@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.only:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(page(seen), encoding="utf-8")
+        published.write_text("".join(json.dumps(asdict(row)) + "\n" for row in seen), encoding="utf-8")
     return 0 if covered >= WANTED * len(names) else 1
 
 
