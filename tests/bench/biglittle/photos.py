@@ -41,15 +41,12 @@ SETTINGS: dict[str, Any] = {
     "alpha": 2,
     "beta": 4,
     "init": "zero",
-    "epochs": 8,
+    "epochs": 3,
     "batch_size": 25,
-    "learning_rate": 0.005,
-    "teacher_share": 1.0,
-    "freeze_norms": True,
+    "learning_rate": 0.02,
     "seed": 0,
     "size": SIZE,
 }
-_RECIPE = ("epochs", "batch_size", "learning_rate", "teacher_share", "freeze_norms", "seed")
 ROUNDS = 10
 _MOBILENET = DATA / "weights" / "timm_mobilenetv2_100_padsame_from_coral_ptq.safetensors"
 
@@ -112,7 +109,7 @@ def measured(base: nn.Module, train: ImageFiles, held_out: ImageFiles) -> dict[s
 
     Args:
         base: Trained; left as it is.
-        train: What norms are re-estimated on, and what is distilled on, both without labels.
+        train: What norms are re-estimated on, without labels, and what is distilled on, with them.
         held_out: What every accuracy is of.
     """
     torch.manual_seed(SETTINGS["seed"])
@@ -121,7 +118,7 @@ def measured(base: nn.Module, train: ImageFiles, held_out: ImageFiles) -> dict[s
     stages = {"base": evaluated(base, held_out, batch)}
     BigLittleObjective(thin).prepare(train.loader(batch, shuffle=True, seed=SETTINGS["seed"]))
     stages["re-estimated"] = evaluated(thin, held_out, batch)
-    training = {name: SETTINGS[name] for name in _RECIPE}
+    training = {name: SETTINGS[name] for name in ("epochs", "batch_size", "learning_rate", "seed")}
     done = greenadapt.finetune(thin, train, teacher=base, meter=None, progress=say, **training)
     stages["distilled"] = evaluated(thin, held_out, batch)
     image = torch.randn(1, 3, SIZE, SIZE)
@@ -146,11 +143,10 @@ def section(results: dict[str, Any]) -> str:
         "## ImageNet networks on photos",
         "",
         f"Converted with alpha {told['alpha']}, beta {told['beta']} and init={told['init']!r}. Norms are "
-        "re-estimated on 500 photos; then what the base says of the same 500 is learnt for "
-        f"{told['epochs']} epochs, with norms that keep those statistics (batches of {told['batch_size']}, "
-        f"learning rate {told['learning_rate']}). No label is looked at. Top-1 is that of 500 others. The "
-        "photos are easier than ImageNet's: compare within a row. Time is that of one image on one thread of "
-        "a processor.",
+        "re-estimated on 500 photos without their labels; then both their labels and the base's logits are "
+        f"learnt for {told['epochs']} epochs on the same 500 (batches of {told['batch_size']}, learning rate "
+        f"{told['learning_rate']}). Top-1 is that of 500 others. The photos are easier than ImageNet's: "
+        "compare within a row. Time is that of one image on one thread of a processor.",
         "",
         "| network | MACs saved | time saved | realised | base | re-estimated | distilled |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
