@@ -90,10 +90,11 @@ def test_of_few_values_the_95th_percentile_is_the_worst() -> None:
 
 @needs_simulator
 def test_calls_draw_the_power_that_they_say() -> None:
-    (board,) = simulator.Simulator.start(boards=1).boards
-    step = Calls(board, 0.02, jittered=False, seed=0)
-    step.repeat(0.2)
-    truth = board.joules(step.begun[0], step.ended[-1])
+    with simulator.Simulator.start(boards=1) as machine:
+        (board,) = machine.boards
+        step = Calls(board, 0.02, jittered=False, seed=0)
+        step.repeat(0.2)
+        truth = board.joules(step.begun[0], step.ended[-1])
     mean = truth / (step.ended[-1] - step.begun[0])
     assert len(step.ended) >= 2
     assert min(watts for _, watts in PHASES) < mean < max(watts for _, watts in PHASES)
