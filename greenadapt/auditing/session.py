@@ -244,7 +244,8 @@ class Session:
         remarks = [
             *self._remarks(loaded),
             remark_on(subject.recipe),
-            remark_on_path(subject.recipe, execution),
+            # What a policy makes of noise tells nothing of what it is worth.
+            remark_on_path(subject.recipe, execution if self._workload.kind == "real" else None),
         ]
         return found.model_copy(update={"reasons": [*found.reasons, *filter(None, remarks)]})
 

@@ -44,11 +44,7 @@ def remark_on(recipe: Recipe) -> str | None:
             "An engine that is only called: its precision is that of the images given to it, and its weights "
             "are unknown."
         )
-    if recipe.adapter is None or recipe.base.weights == "random":
-        return None
-    # Recipes of greenadapt 0.1 do not name the adapter; the objective's name begins with it.
-    since = [run for run in recipe.training if recipe.adapter in (run.adapter, run.objective.split()[0])]
-    if since:
+    if recipe.adapter is None or recipe.base.weights == "random" or _trained_since_wrapped(recipe):
         return None
     return (
         "The retrofit was not fine-tuned since it was wrapped: its accuracy and what it runs are not what "
@@ -58,14 +54,19 @@ def remark_on(recipe: Recipe) -> str | None:
 
 def remark_on_path(recipe: Recipe, run: Execution | None) -> str | None:
     """What a policy is worth that decided alike for all images; None of any other network."""
-    if run is None or run.paths > 1 or not run.images or run.images == 1 or not recipe.training:
+    if recipe.options.get("policy") != "learned" or not _trained_since_wrapped(recipe):
         return None
-    if recipe.options.get("policy") != "learned":
+    if run is None or run.paths > 1 or not run.images or run.images == 1:
         return None
     return (
         f"The policy sent all {run.images:,} images along one path, so what it costs bought nothing: "
         "greenadapt.adapters.blockdrop.static.static_path makes that path a network without a policy."
     )
+
+
+def _trained_since_wrapped(recipe: Recipe) -> bool:
+    # Recipes of greenadapt 0.1 do not name the adapter; the objective's name begins with it.
+    return any(recipe.adapter in (run.adapter, run.objective.split()[0]) for run in recipe.training)
 
 
 def recipe_or_class(network: Callable[..., Any]) -> Recipe:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from greenadapt import plugins
-from greenadapt.errors import MissingExtraError, OptionError, TrainingError
+from greenadapt.errors import MissingExtraError, TrainingError
 from greenadapt.finetuning import loop
-from greenadapt.finetuning.checks import check_data, check_teacher, identity
+from greenadapt.finetuning.checks import check_data, check_share, check_teacher, identity
 from greenadapt.finetuning.loop import Progress, Run, Settings
 from greenadapt.finetuning.loop import evaluate as evaluate
 from greenadapt.inspection import input_shape
@@ -79,22 +79,24 @@ def finetune(
     Raises:
         DataError: There are no images, or their channels or classes do not fit the model.
         ModelError: The teacher does not fit the model.
+        OptionError: A setting is out of range, or a share of the loss is for a teacher that is not there.
         TrainingError: A loss, a reward or a weight is no number, or the checkpoint belongs to another
             training. The last checkpoint stays as it was, and the model is put back to it; without one the
             model is as the last steps left it. The error says which.
         MissingExtraError: accelerate is not installed.
     """
     settings = Settings(
-        epochs,
-        batch_size,
-        learning_rate,
-        weight_decay,
-        seed,
-        precision,
-        mixup,
-        teacher_share,
-        freeze_norms,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        seed=seed,
+        precision=precision,
+        mixup=mixup,
+        teacher_share=teacher_share,
+        freeze_norms=freeze_norms,
     )
+    check_share(settings, teacher)
     for data in (train, val):
         if hasattr(data, "check_fits"):
             data.check_fits(model.num_classes, input_shape(model)[0])
@@ -144,12 +146,6 @@ def _prepare(
     if teacher is not None:
         teacher.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         check_teacher(model, teacher)
-    elif settings.teacher_share != Settings.teacher_share:
-        raise OptionError(
-            "There is no teacher to have a share of the loss.",
-            f"teacher_share={settings.teacher_share}",
-            "Give a teacher, usually the network that was wrapped.",
-        )
     objective = _objective(model, teacher, settings)
     loader = loop.loader_of(train, settings.batch_size, shuffle=True, seed=settings.seed)
     val_loader = None if val is None else loop.loader_of(val, settings.batch_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from greenadapt.errors import DataError, ModelError
+from greenadapt.errors import DataError, ModelError, OptionError
 from greenadapt.finetuning.loop import Settings
 from greenadapt.inspection import input_shape
 from greenadapt.models import recipe_of
@@ -66,6 +66,20 @@ def check_teacher(model: nn.Module, teacher: nn.Module) -> None:
             "The teacher does not fit the model.",
             "It has {} classes and {} channel(s); the model has {} and {}.".format(*theirs, *ours),
             "Use the network that the model was made from as its teacher.",
+        )
+
+
+def check_share(settings: Settings, teacher: nn.Module | None) -> None:
+    """Refuses a share of the loss for nobody.
+
+    Raises:
+        OptionError: One was asked for, and there is no teacher.
+    """
+    if teacher is None and settings.teacher_share != Settings.teacher_share:
+        raise OptionError(
+            "There is no teacher to have a share of the loss.",
+            f"teacher_share={settings.teacher_share}",
+            "Give a teacher, usually the network that was wrapped.",
         )
 
 

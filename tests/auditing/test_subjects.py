@@ -22,6 +22,8 @@ def test_a_fresh_retrofit_of_a_trained_base_says_that_it_was_not_fine_tuned(base
     profile = audit(fresh, plan=SHORT)
     assert profile.subject.weights == "trained"
     assert any("not fine-tuned since it was wrapped" in reason for reason in profile.validity.reasons)
+    # It keeps every block of every image, which says nothing of what its policy will be worth.
+    assert not any("along one path" in reason for reason in profile.validity.reasons)
 
 
 def test_what_was_fine_tuned_or_never_wrapped_says_nothing(base):
