@@ -158,6 +158,7 @@ def test_l1_of_a_block_with_silent_channels_loses_nothing(reference):
         ("resnest26d", "splits its channels"),
         ("nf_regnet_b0", "does not divide its 23 groups"),
         ("fbnetc_100", "not alike"),
+        ("fbnetv3_g", "not alike"),
     ],
 )
 def test_l1_refuses_blocks_that_cannot_be_cut_and_auto_starts_them_shut(reference, why):

@@ -47,8 +47,10 @@ def inherit(little: nn.Sequential, sources: Sequence[nn.Module], inputs: int) ->
     blocks = list(little)
     narrow = blocks.pop(0) if isinstance(blocks[0], nn.Sequential) else None
     thin = _rows(main_path(blocks[-1])[-1].weight)
-    norms = torch.stack([_norms(main_path(source)[-1].weight) for source in sources]).sum(0)
-    stream = _best(norms, thin)
+    norms = [_norms(main_path(source)[-1].weight) for source in sources]
+    if len({len(found) for found in norms}) > 1:
+        raise _refused(_UNLIKE)
+    stream = _best(torch.stack(norms).sum(0), thin)
     inside = list(sources[1:])
     with torch.no_grad():
         if narrow is not None:
