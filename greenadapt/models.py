@@ -181,7 +181,7 @@ def save(
 
     recipe = rebuilding.with_classes(recipe_of(model), model)
     state = model.state_dict()
-    rebuilding.check_rebuilds(recipe, state)
+    rebuilding.check_rebuilds(recipe, model)
     files = storage.model_files(state, recipe)
     if profile is not None:
         files[storage.PROFILE_FILE] = profile.to_json().encode()

@@ -38,7 +38,14 @@ def inferred_recipe(model: nn.Module) -> Recipe:
             "It has no pretrained_cfg with an architecture, as timm's models do.",
             "Open it with greenadapt.open_model, so that it can be built again later.",
         )
-    args: dict[str, Any] = {"num_classes": model.num_classes, "in_chans": inspection.input_shape(model)[0]}
+    classes = getattr(model, "num_classes", None)
+    if classes is None:
+        raise ModelError(
+            f"This {type(model).__name__} gives no logits.",
+            "It has no num_classes, as a network has that was made with features_only=True.",
+            "Retrofit the whole network; its features are those of forward_intermediates.",
+        )
+    args: dict[str, Any] = {"num_classes": classes, "in_chans": inspection.input_shape(model)[0]}
     args |= getattr(model, "model_args", {})
     tag = cfg.get("tag")
     untrained = inspection.looks_untrained(model)
@@ -51,11 +58,13 @@ def inferred_recipe(model: nn.Module) -> Recipe:
 
 
 def with_classes(recipe: Recipe, model: nn.Module) -> Recipe:
-    """The recipe for the classes that the model has now: timm's reset_classifier changes them."""
-    classes = getattr(model, "num_classes", None)
-    if classes is None or recipe.base.model_args.get("num_classes") == classes:
-        return recipe
-    args = {**recipe.base.model_args, "num_classes": classes}
+    """The recipe for the classifier that the model has now: timm's reset_classifier changes it."""
+    args = dict(recipe.base.model_args)
+    if (classes := getattr(model, "num_classes", None)) is not None:
+        args["num_classes"] = classes
+    pool = getattr(getattr(model, "global_pool", None), "pool_type", None)
+    if isinstance(pool, str) and args.get("global_pool", "avg") != pool:
+        args["global_pool"] = pool
     return recipe.model_copy(update={"base": recipe.base.model_copy(update={"model_args": args})})
 
 
@@ -106,26 +115,37 @@ def rebuilt(recipe: Recipe) -> nn.Module:
     return wrapped
 
 
-def check_rebuilds(recipe: Recipe, state: dict[str, Any]) -> None:
-    """Refuses a recipe that would not build a model of these tensors again.
+def check_rebuilds(recipe: Recipe, model: nn.Module) -> None:
+    """Refuses a recipe that would not build a model again.
 
     Raises:
-        ModelError: Names or shapes differ.
+        ModelError: Names or shapes of its tensors differ, or layers that have none: another activation or
+            pooling leaves no trace in the tensors, and gives other logits.
     """
     import torch
 
     try:
         with torch.device("meta"):
-            again = rebuilt(recipe).state_dict()
+            again = rebuilt(recipe)
     except (RuntimeError, NotImplementedError):
         # Some constructors compute with their tensors, which meta tensors do not have.
-        again = rebuilt(recipe).state_dict()
-    check_fit(
-        again,
-        state,
-        f"{recipe.base.reference} with {recipe.base.model_args} does not build this model again.",
-        "Pass what it was created with: greenadapt.wrap(..., model_args={...}).",
-    )
+        again = rebuilt(recipe)
+    happened = f"{recipe.base.reference} with {recipe.base.model_args} does not build this model again."
+    todo = "Pass what it was created with: greenadapt.wrap(..., model_args={...})."
+    check_fit(again.state_dict(), model.state_dict(), happened, todo)
+    mine, others = _layers(model), _layers(again)
+    for name in (*mine, *others):
+        if mine.get(name) != others.get(name):
+            seen = f"{name or 'It'} is {mine.get(name, 'not there')}, not {others.get(name, 'there')}."
+            raise ModelError(happened, seen, todo)
+
+
+def _layers(model: nn.Module) -> dict[str, str]:
+    """What the layers of a model say of themselves, by name; layers made of others say only their kind."""
+    return {
+        name: type(module).__name__ if any(module.children()) else repr(module)
+        for name, module in model.named_modules()
+    }
 
 
 def check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, todo: str = "") -> None:

@@ -90,8 +90,9 @@ def _tensors_of(content: Any) -> dict[str, Tensor]:
 
 
 def _unreadable(file: Path, label: str, error: Exception) -> ModelError:
-    # torch's own words for a broken pickle advise to read it without the restriction.
-    broken = isinstance(error, pickle.UnpicklingError) or not str(error)
+    # torch's own words for a broken pickle advise to read it without the restriction; those of what stumbles
+    # over a file of another kind say nothing.
+    broken = not isinstance(error, (OSError, RuntimeError)) or not str(error)
     reason = "it is incomplete, or no checkpoint" if broken else str(error).splitlines()[0]
     return ModelError(f"The weights of {label} cannot be read.", f"{file.name}: {reason}", _AGAIN)
 

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from greenadapt.errors import ModelError, did_you_mean
 from greenadapt.recipe import Base
 from greenadapt.sources.building import build, first_few, misfit
@@ -23,14 +26,15 @@ from greenadapt.zoo.bl_names import translated
 from greenadapt.zoo.bl_resnet import BL_SHAPES
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-_TELLING = (
-    "conv1.weight",
-    "maxpool.little.0.weight",
-    "layer1.0.big.0.conv2.weight",
-    "fc.weight",
-)
+_TELLING = {
+    "conv1.weight": 4,
+    "maxpool.little.0.weight": 4,
+    "layer1.0.big.0.conv2.weight": 4,
+    "fc.weight": 2,
+}
+"""Tensors that tell which network it is, and how many axes they have."""
 _COLOURS = 3
 _SPLIT_STAGES = ("layer1", "layer2", "layer3")
 _BETAS = (1, 2, 4, 3, *range(5, 33))
@@ -62,6 +66,7 @@ class IbmSource:
         """
         file = _existing(Path(name).expanduser())
         tensors = translated(read_tensors(file, f"ibm:{file.name}"))
+        _check_numbers(tensors, file.name)
         network, args = recognised(tensors, file.name)
         model = build(network, None, {**args, **model_args}, f"ibm:{file.name}")
         if pretrained:
@@ -89,7 +94,13 @@ def recognised(tensors: Mapping[str, Tensor], file: str) -> tuple[str, dict[str,
     """
     lacking = [name for name in _TELLING if name not in tensors]
     if lacking:
-        raise _none_of_them(file, f"It holds {first_few(tensors)}, but no {first_few(lacking)}.")
+        raise _none_of_them(
+            file, f"It holds {first_few(tensors)}, but no {first_few(lacking)}.{_hint(tensors)}"
+        )
+    for name, rank in _TELLING.items():
+        if tensors[name].ndim != rank:
+            found = tuple(tensors[name].shape)
+            raise _none_of_them(file, f"{name} has the shape {found}, not one of {rank} axes.")
     shape = _shape(tensors)
     network = next((name for name, each in BL_SHAPES.items() if each == shape), None)
     if network is None:
@@ -101,6 +112,31 @@ def recognised(tensors: Mapping[str, Tensor], file: str) -> tuple[str, dict[str,
         raise _none_of_them(file, f"{network} with little branches of {_joined(little)} blocks.")
     classes, channels = tensors["fc.weight"].shape[0], tensors["conv1.weight"].shape[1]
     return network, {"alpha": alpha, "beta": beta, "num_classes": classes, "in_chans": channels}
+
+
+def _check_numbers(tensors: Mapping[str, Tensor], file: str) -> None:
+    for name, tensor in tensors.items():
+        counts = name.endswith("num_batches_tracked")
+        if tensor.layout != torch.strided or tensor.is_meta or not (counts or tensor.is_floating_point()):
+            what = f"of type {tensor.dtype}" if tensor.layout == torch.strided else f"{tensor.layout}"
+            seen = f"{name} is {'without numbers' if tensor.is_meta else what}."
+        elif tensor.numel() > tensor.untyped_storage().nbytes() // tensor.element_size():
+            seen = f"{name} repeats what the file holds once."
+        elif not counts and not tensor.isfinite().all():
+            seen = f"{name} holds values that are no finite numbers."
+        else:
+            continue
+        raise ModelError(
+            f"{file} holds no weights that could be used.", seen, "Take it from where it came from again."
+        )
+
+
+def _hint(tensors: Mapping[str, Tensor]) -> str:
+    if any(name.startswith("layer1.0.conv") for name in tensors):
+        return " It looks like a plain ResNet: open that with timm, and wrap it with the adapter biglittle."
+    if any(".big." in name for name in tensors):
+        return " It looks like a converted network: load the folder that it was saved in."
+    return ""
 
 
 def _shape(tensors: Mapping[str, Tensor]) -> BigLittleShape:

@@ -15,7 +15,7 @@ those of a ResNet: [4, 8, 18, 3] and [5, 12, 30, 3] blocks for 101 and 152 layer
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -70,9 +70,10 @@ class BigLittleResNet(ResNet):
         OptionError: alpha does not divide the widths, beta is below 1, or a stage has too few blocks.
     """
 
-    feature_info: list[dict[str, Any]]
-    maxpool: Any
-    layer4: Any
+    if TYPE_CHECKING:  # TorchScript would read these.
+        feature_info: list[dict[str, Any]]
+        maxpool: Any
+        layer4: Any
 
     def __init__(
         self,

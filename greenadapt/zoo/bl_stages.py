@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from timm.layers import register_notrace_function  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.fx import Proxy
+from torch.nn.modules.module import _global_forward_hooks
 
 from greenadapt.errors import OptionError
 
@@ -52,7 +53,10 @@ class Branches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, c, H, W] to [B, C, H, W]."""
-        return self.act(_merged(self.big(x), self.expand(self.little(x))))  # type: ignore[no-any-return]
+        big, little = self.big(x), self.expand(self.little(x))
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return self.act(_upsampled(big, little) + little)  # type: ignore[no-any-return]
+        return self.act(_merged(big, little, _watched(self.expand)))  # type: ignore[no-any-return]
 
 
 class BigLittleStem(nn.Module):
@@ -93,9 +97,14 @@ class BigLittleStem(nn.Module):
         Raises:
             OptionError: The image is too small for a third stage at half resolution.
         """
-        check_pixels(x, "the stem", _SMALLEST, 2 * _SMALLEST - 1)
-        merged = self.act(_merged(self.big(x), self.little(x)))
-        return self.act(self.fuse(merged))  # type: ignore[no-any-return]
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            check_pixels(x, "the stem", _SMALLEST, 2 * _SMALLEST - 1)
+        big, little = self.big(x), self.little(x)
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            merged = _upsampled(big, little) + little
+        else:
+            merged = _merged(big, little, _watched(self.little))
+        return self.act(self.fuse(self.act(merged)))  # type: ignore[no-any-return]
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -105,27 +114,36 @@ def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Seq
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
 
-def _merged(big: Tensor, little: Tensor) -> Tensor:
+def _watched(little: nn.Sequential) -> bool:
+    """Whether a forward hook sees what the little branch gives, and may keep it."""
+    return bool(_global_forward_hooks or little._forward_hooks or little[-1]._forward_hooks)
+
+
+def _merged(big: Tensor, little: Tensor, watched: bool) -> Tensor:
     """Upsampled big plus little, to the last bit the same on every way.
 
     Where nobody needs the terms again, the sum takes the little branch's place in memory: of two tensors at
     full resolution, the largest of their stage, none is made.
     """
-    if not _may_overwrite(big, little):
-        return F.interpolate(big, size=little.shape[2:], mode="nearest") + little
+    if watched or not _may_overwrite(big, little):
+        return _upsampled(big, little) + little
     batch, channels, height, width = big.shape
     if little.shape[2:] != (2 * height, 2 * width):
-        return little.add_(F.interpolate(big, size=little.shape[2:], mode="nearest"))
+        return little.add_(_upsampled(big, little))
     squares = little.view(batch, channels, height, 2, width, 2)
     squares.add_(big.view(batch, channels, height, 1, width, 1))
     return little
+
+
+def _upsampled(big: Tensor, little: Tensor) -> Tensor:
+    return F.interpolate(big, size=little.shape[2:], mode="nearest")
 
 
 def _may_overwrite(big: Tensor, little: Tensor) -> bool:
     # What traces a graph gets no question of shapes, and fuses the sum by itself.
     if isinstance(little, Proxy) or torch.compiler.is_compiling():
         return False
-    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():  # type: ignore[attr-defined]
         return False
     if little.dtype != big.dtype:
         return False
@@ -147,6 +165,8 @@ def check_pixels(given: Tensor, where: str, least: int, image: int | None) -> No
     Raises:
         OptionError: It is too small.
     """
+    if isinstance(given, Proxy):
+        return
     height, width = given.shape[-2:]
     if height < least or width < least:
         raise OptionError(

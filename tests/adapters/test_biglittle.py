@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 import greenadapt
 from greenadapt.adapters.biglittle.objective import BigLittleObjective, reestimate_norms
@@ -69,6 +70,23 @@ def test_stem_stays_the_identity_through_reestimation():
     torch.testing.assert_close(stem(x), x[:, :, ::2, ::2], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("init", ["zero", "random"])
+def test_what_a_training_found_is_kept_by_the_next(init):
+    model = greenadapt.wrap(awake("resnet50", num_classes=3), "biglittle", init=init)
+    photos = TensorDataset(torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 0]))
+    data = DataLoader(photos, batch_size=4)
+    opened = model.maxpool.fuse[1].weight.detach().clone()
+    settings = {"epochs": 1, "learning_rate": 1e-9, "meter": None, "device": "cpu"}
+    greenadapt.finetune(model, data, **settings)
+    prepared = model.maxpool.fuse[1].weight.detach().clone()
+    # A stem that starts as the identity is fitted to the images; one that starts open is left.
+    assert torch.allclose(prepared, opened, atol=1e-4) == (init == "random")
+    with torch.no_grad():
+        model.maxpool.fuse[1].weight *= 3
+    greenadapt.finetune(model, data, **settings)
+    torch.testing.assert_close(model.maxpool.fuse[1].weight.detach(), 3 * prepared, rtol=1e-3, atol=1e-3)
+
+
 def test_reestimation_gives_the_norms_the_statistics_of_the_images():
     model = greenadapt.wrap(awake("cifar_resnet14"), "biglittle")
     images = torch.randn(32, 3, 32, 32) * 3 + 1
@@ -83,7 +101,7 @@ def test_reestimation_gives_the_norms_the_statistics_of_the_images():
     [
         ("bl_resnet50", "already"),
         ("cifar_resnet8", "fewer than two blocks"),
-        ("test_vit", "tokens at one resolution"),
+        ("test_vit", "at one resolution from end to end"),
         ("densenet121", "concatenation"),
         ("mixnet_s", "MixedConv2d"),
     ],

@@ -224,6 +224,33 @@ def test_a_page_saved_in_place_of_the_file(tmp_path: Path) -> None:
             greenadapt.load(f"ibm:{tmp_path / name}")
 
 
+@pytest.mark.parametrize(
+    ("name", "made", "words"),
+    [
+        ("conv1.weight", torch.zeros(4), "not one of 4 axes"),
+        ("fc.weight", torch.tensor(1.0), "not one of 2 axes"),
+        ("fc.weight", torch.zeros(5, 2048, dtype=torch.int8), "torch.int8"),
+        ("fc.weight", torch.full((5, 2048), float("nan")), "no finite numbers"),
+        ("fc.weight", torch.zeros(1).expand(2_000_000, 2048), "repeats"),
+        ("fc.weight", torch.eye(5, 2048).to_sparse(), "sparse"),
+    ],
+)
+def test_tensors_that_are_no_weights(
+    name: str, made: Tensor, words: str, tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    file = tmp_path / "odd.pth"
+    torch.save({**tensors, name: made}, file)
+    with pytest.raises(ModelError, match=words):
+        greenadapt.open_model(f"ibm:{file}")
+
+
+def test_a_plain_resnet_is_told_from_a_big_little_network(tmp_path: Path) -> None:
+    file = tmp_path / "plain.pth"
+    torch.save(greenadapt.open_model("resnet18", pretrained=False).state_dict(), file)
+    with pytest.raises(ModelError, match="wrap it"):
+        greenadapt.open_model(f"ibm:{file}")
+
+
 def test_a_file_that_is_not_there(checkpoint: Path) -> None:
     with pytest.raises(ModelError, match=f"Did you mean {NAME}"):
         greenadapt.load(f"ibm:{checkpoint.with_name('ImageNet-bLResNet-50.pth.tar')}")

@@ -285,3 +285,10 @@ def test_published_weights_load_as_timm_loads_any(images: torch.Tensor) -> None:
     with torch.no_grad():
         a = full.forward_features(images[:, :1].expand(-1, 3, -1, -1))
         torch.testing.assert_close(grey.forward_features(images[:, :1]), a, rtol=1e-3, atol=1e-3)
+
+
+def test_is_scripted() -> None:
+    model = timm.create_model("bl_resnet50", alpha=4, num_classes=5).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.jit.script(model)(images), model(images))

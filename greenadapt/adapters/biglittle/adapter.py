@@ -7,11 +7,11 @@ architecture.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from greenadapt.adapters.biglittle.branching import Converted, check_widths, convert
 from greenadapt.adapters.biglittle.config import BigLittleConfig
@@ -125,17 +125,28 @@ def _converted(model: nn.Module, config: BigLittleConfig) -> list[Converted]:
     family = family_of(model)
     check_widths(family, model, config)
     first = next(model.parameters())
+    own = [*model.parameters(), *model.buffers()]
     if config.depth == "paper":
         use_paper_depth(model)
-    stem = family.replace_stem(model, config.alpha)
+    with first.device if first.is_meta else torch.device("cpu"):
+        stem = family.replace_stem(model, config.alpha)
     if isinstance(stem, BigLittleStem) and config.init != "random":
         stem.become_identity()
     # New layers of a network without numbers have none either; elsewhere they are drawn on the processor.
-    with first.device if first.is_meta else nullcontext():
+    with first.device if first.is_meta else torch.device("cpu"):
         stages = convert(family, model, config)
-    model.to(first.device, first.dtype)
+    _fit_new_layers(model, own, first)
     _tell_reductions(model, stages)
     return stages
+
+
+def _fit_new_layers(model: nn.Module, own: list[Tensor], like: Tensor) -> None:
+    """Gives the layers that the conversion made a device and a type; the base's own keep theirs."""
+    inherited = set(map(id, own))
+    for module in model.modules():
+        held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if held and not any(id(tensor) in inherited for tensor in held):
+            module.to(like.device, like.dtype)
 
 
 def _check_cheaper(saving: Saving | None) -> None:

@@ -29,13 +29,24 @@ class BigLittleObjective(Distillation):
         self.name = f"biglittle {self.name}"
 
     def prepare(self, loader: DataLoader[Any]) -> None:
-        """Re-estimates every norm, fits those on the stem's identity path, and those after them again."""
+        """Re-estimates every norm, fits those on the stem's identity path, and those after them again.
+
+        Only before the first training of a conversion: what a training has found is kept.
+        """
+        if self._trained():
+            return
         reestimate_norms(self.model, loader)
+        if self.model.greenadapt_config.init == "random":  # type: ignore[union-attr]
+            return
         for stem in (m for m in self.model.modules() if isinstance(m, BigLittleStem)):
             for norm in stem.calibrated_norms():
                 reestimate_norms(self.model, loader, [norm])
                 keep_identity(norm)
             reestimate_norms(self.model, loader)
+
+    def _trained(self) -> bool:
+        recipe = getattr(self.model, "greenadapt_recipe", None)
+        return recipe is not None and any(run.adapter is not None for run in recipe.training)
 
 
 def reestimate_norms(

@@ -131,7 +131,10 @@ def _copy_layer(thin: Any, layer: Any, inputs: Tensor, outputs: Tensor) -> None:
     thin.weight.copy_(weight)
     for name in ("bias", "gain"):
         if isinstance(value := getattr(layer, name, None), Tensor):
-            getattr(thin, name).copy_(value[outputs])
+            target = getattr(thin, name, None)
+            if target is None:
+                raise _refused(_UNLIKE)
+            target.copy_(value[outputs])
 
 
 def _copy_vectors(thin: nn.Module, module: nn.Module, current: Tensor) -> None:

@@ -17,7 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from greenadapt.adapters.biglittle.thinning import without_hooks
 from greenadapt.counting import counting
+from greenadapt.errors import ModelError
 from greenadapt.inspection import input_shape
 from greenadapt.zoo.bl_stages import Branches
 
@@ -54,6 +56,9 @@ def tried(model: nn.Module, change: Callable[[nn.Module], object]) -> Saving | N
 
     Returns:
         What it saves, or None where the network does not run without numbers, so that nothing is known.
+
+    Raises:
+        ModelError: The network runs, and after the change it does not.
     """
     drawn = _without_weights(model).eval()
     channels, height, width = input_shape(model)
@@ -64,8 +69,14 @@ def tried(model: nn.Module, change: Callable[[nn.Module], object]) -> Saving | N
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         change(drawn)
     after = _run(drawn.eval(), image)
-    if before is None or after is None:
+    if isinstance(before, Exception):
         return None
+    if isinstance(after, Exception):
+        raise ModelError(
+            "Big-Little does not fit this network.",
+            f"Converted it would not run any more: {str(after).splitlines()[0]}",
+            "Convert the network as its source builds it, before layers of it are changed.",
+        ) from after
     return Saving(before[0], after[0], height, {name: -(-height // px) for name, px in after[1].items()})
 
 
@@ -76,17 +87,17 @@ def _without_weights(model: nn.Module) -> Any:
         memo[id(tensor)] = (
             nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
         )
-    return copy.deepcopy(model, memo)
+    return without_hooks(copy.deepcopy(model, memo))
 
 
-def _run(model: nn.Module, image: Tensor) -> tuple[int, dict[str, int]] | None:
+def _run(model: nn.Module, image: Tensor) -> tuple[int, dict[str, int]] | Exception:
     """Multiply-accumulates of a forward pass, and the height of what each pair of branches gives."""
     heights: dict[str, int] = {}
     with _watched(model, heights), counting(model) as counter:
         try:
             model(image)
-        except (RuntimeError, NotImplementedError):
-            return None
+        except (RuntimeError, NotImplementedError) as error:
+            return error
         return counter.macs, heights
 
 

@@ -27,7 +27,7 @@ def thin_copy(block: nn.Module, alpha: int) -> nn.Module:
         block: Its stride is 1 and its input as wide as its output; it is left as it is.
         alpha: Divides the block's width.
     """
-    made = copy.deepcopy(block)
+    made = without_hooks(copy.deepcopy(block))
     kept = {id(m) for path in made.modules() if type(path).__name__ in _KEEP_GROUPS for m in path.modules()}
     for module in made.modules():
         if isinstance(module, nn.Conv2d):
@@ -38,6 +38,19 @@ def thin_copy(block: nn.Module, alpha: int) -> nn.Module:
             _cut_vectors(module, alpha)
     draw(made)
     return made
+
+
+def without_hooks(copied: nn.Module) -> nn.Module:
+    """A copy that does not report to those who watch the original, in place."""
+    for module in copied.modules():
+        for hooks in (
+            module._forward_hooks,
+            module._forward_pre_hooks,
+            module._backward_hooks,
+            module._backward_pre_hooks,
+        ):
+            hooks.clear()
+    return copied
 
 
 def cut(width: int, alpha: int) -> int:

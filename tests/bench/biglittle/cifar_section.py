@@ -7,6 +7,7 @@ from typing import Any
 from tests.bench.paired import better, difference, points, worse
 
 _NAMES = {"converted": "ResNet-56 converted", "scratch": "the same network from random weights"}
+_UNTRAINED = "**NOT MET**: the converted network has not been trained yet."
 _GOAL_POINTS, _GOAL_MACS = 0.1, 0.5
 """What structured pruning reports of this network: about so many points lost at so much of the MACs.
 
@@ -29,10 +30,9 @@ def section(results: dict[str, Any]) -> str:
             "",
             f"Converted with alpha {told['alpha']} and beta {told['beta']}, then {told['epochs']} epochs "
             f"with the base as teacher (batches of {told['batch_size']}, learning rate "
-            f"{told['learning_rate']}, {_mixup(told)}{told['precision']}, seed {told['seed']}, one run). The "
-            "second arm is the same network from random weights, with the same budget and the same teacher. "
-            "Plain networks have their published weights. Top-1 on all 10,000 test images; differences are "
-            "paired, with McNemar's exact test.",
+            f"{told['learning_rate']}, {_mixup(told)}{told['precision']}, seed {told['seed']}, one run). "
+            f"{_second_arm(networks)} Plain networks have their published weights. Top-1 on all 10,000 test "
+            "images; differences are paired, with McNemar's exact test.",
             "",
             "| network | MMACs | parameters | top-1 | epochs | seconds of training |",
             "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -42,6 +42,23 @@ def section(results: dict[str, Any]) -> str:
             *_verdict(networks, told),
             "",
         ]
+    )
+
+
+def bar(results: dict[str, Any]) -> str:
+    """Whether the bar is met, in a sentence.
+
+    Args:
+        results: As in `section`.
+    """
+    networks = results["networks"]
+    return _bar(networks) if "converted" in networks else _UNTRAINED
+
+
+def _second_arm(networks: dict[str, Any]) -> str:
+    told = "the same network from random weights, with the same budget and the same teacher"
+    return f"The second arm, {told}, " + (
+        "is below." if "scratch" in networks else "has not been trained yet."
     )
 
 
@@ -78,7 +95,7 @@ def _compared(arm: str, networks: dict[str, Any]) -> list[str]:
 
 def _verdict(networks: dict[str, Any], told: dict[str, Any]) -> list[str]:
     if "converted" not in networks:
-        return ["**NOT MET**: the converted network has not been trained yet."]
+        return [_UNTRAINED]
     own = networks["converted"]
     done = len(own["curve"])
     cut_short = f" Its training stopped after {done} of {told['epochs']} epochs." * (done < told["epochs"])

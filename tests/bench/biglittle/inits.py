@@ -150,17 +150,23 @@ def _verdict(results: dict[str, Any]) -> list[str]:
     first = best(results)
     if len(_seeds(results)) < 2:
         return [f"**{first}** is ahead with the one seed that was run, which tells little."]
-    lines = [f"**{first}** recovers fastest. Ahead of the others, paired by seed (95 % interval):", ""]
+    lines, clearly = [], True
     for other in INITS:
         if other != first:
             pairs = zip(_scores(results, first), _scores(results, other), strict=True)
             found = interval([a - b for a, b in pairs])
+            clearly &= found.low > 0
             clear = "" if found.low > 0 else "; no measurable difference"
             lines.append(
                 f"- {other}: {found.mean * 100:+.2f} points ({found.low * 100:+.2f} to "
                 f"{found.high * 100:+.2f}){clear}"
             )
-    return lines
+    told = (
+        "recovers fastest"
+        if clearly
+        else "has the highest mean, which is not measurably ahead of every other"
+    )
+    return [f"**{first}** {told}. Its lead, paired by seed (95 % interval):", "", *lines]
 
 
 def _scores(results: dict[str, Any], init: str) -> list[float]:

@@ -150,12 +150,12 @@ def section(results: dict[str, Any]) -> str:
     lines = [
         "## ImageNet networks on photos",
         "",
-        f"Converted with alpha {told['alpha']}, beta {told['beta']} and init={told['init']!r}. Norms are "
-        "re-estimated on 500 photos; then what the base says of the same 500 is learnt for "
+        f"Converted with alpha {told['alpha']}, beta {told['beta']} and init={told['init']!r}, which leaves "
+        "the little branches shut: so few photos have to find as little as can be. Norms are re-estimated on "
+        "500 photos; then what the base says of the same 500 is learnt for "
         f"{told['epochs']} epochs, with norms that keep those statistics (batches of {told['batch_size']}, "
-        f"learning rate {rates}). No label is looked at. Top-1 is that of 500 others. The "
-        "photos are easier than ImageNet's: compare within a row. Time is that of one image on one thread of "
-        "a processor.",
+        f"learning rate {rates}). No label is looked at. Top-1 is that of 500 others. The photos are easier "
+        "than ImageNet's: compare within a row. Time is that of one image on one thread of a processor.",
         "",
         "| network | MACs saved | time saved | realised | base | re-estimated | distilled |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

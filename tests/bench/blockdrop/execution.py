@@ -152,7 +152,8 @@ def _all_keep(subject: Subject, quick: bool, seed: int) -> list[Row]:
     for batch in (1, 4 if quick else BATCH):
         x, table = images(batch, seed), torch.ones(batch, subject.blocks, dtype=torch.bool)
         model = subject.tell(table, with_policy=False)
-        count = 2 if quick else 240 if batch == 1 else 24  # One per cent has to rise out of the clock's noise.
+        # So many that one per cent rises out of the clock's noise.
+        count = 2 if quick else 240 if batch == 1 else 24
         calls = {
             "plain": lambda x=x: subject.plain(x),
             "ours": lambda x=x, model=model: model(x),

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from torch import nn
 
-from greenadapt.adapters.biglittle.families.base import Family, Stage
-from greenadapt.adapters.biglittle.families.misfits import why_no_family
+from greenadapt.adapters.biglittle.families.base import Family, Misfit, Stage
+from greenadapt.adapters.biglittle.families.misfits import altered, why_no_family
 from greenadapt.errors import ModelError
 
 __all__ = ["Family", "Stage", "family_of"]
+
+_DEEPER = "Choose a network with two or more blocks a stage, such as resnet50 or cifar_resnet20."
 
 
 def family_of(model: nn.Module) -> Family:
@@ -30,16 +32,16 @@ def family_of(model: nn.Module) -> Family:
         raise ModelError(
             f"Big-Little does not fit {type(model).__name__}.",
             f"It converts stages of residual blocks at a falling resolution; {why_no_family(model)}.",
-            "Choose a ResNet, RegNet, NFNet, ConvNeXt or EfficientNet: greenadapt models list 'resnet*'.",
+            "Choose a ResNet, RegNet, NFNet, ConvNeXt or EfficientNet of timm's: greenadapt models list "
+            "'resnet*'.",
         )
-    why_not = family.check(model)
-    if why_not is None and all(len(stage.blocks) < 2 for stage in family.stages(model)):
-        why_not = "every stage but the last has fewer than two blocks"
-    if why_not is not None:
+    misfit = altered(model) or family.check(model)
+    if misfit is None and all(len(stage.blocks) < 2 for stage in family.stages(model)):
+        misfit = Misfit("every stage but the last has fewer than two blocks", _DEEPER)
+    if misfit is not None:
+        why = misfit.why
         raise ModelError(
-            "Big-Little does not fit this network.",
-            f"{why_not[0].upper()}{why_not[1:]}.",
-            "Choose a network with two or more blocks a stage, such as resnet50 or cifar_resnet20.",
+            "Big-Little does not fit this network.", f"{why[0].upper()}{why[1:]}.", misfit.instead
         )
     return family
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
@@ -37,13 +37,25 @@ class Stage:
     put: Callable[[list[nn.Module]], None]
 
 
+class Misfit(NamedTuple):
+    """Why a network does not convert.
+
+    Attributes:
+        why: A clause, without a full stop.
+        instead: What to do, a sentence.
+    """
+
+    why: str
+    instead: str
+
+
 class Family(Protocol):
     """A kind of network that the Big-Little rule fits."""
 
     joins: bool
     """Whether a stage's fusion block can shrink the image for the next stage."""
 
-    def check(self, model: nn.Module) -> str | None:
+    def check(self, model: nn.Module) -> Misfit | None:
         """Why this network does not convert, or None."""
 
     def stages(self, model: nn.Module) -> list[Stage]:
@@ -64,12 +76,23 @@ def pool() -> nn.AvgPool2d:
     return nn.AvgPool2d(3, 2, 1)
 
 
+def refill(stage: nn.Sequential, blocks: Sequence[nn.Module]) -> None:
+    """Puts other blocks into a stage, which itself stays, and with it what hooks onto it.
+
+    Args:
+        stage: Changed in place.
+        blocks: In order.
+    """
+    del stage[:]
+    stage.extend(blocks)
+
+
 class AnyBlocks:
     """Stages whose blocks are left as they are: a pooling stands in front of one that is to halve."""
 
     joins = True
 
-    def check(self, model: nn.Module) -> str | None:
+    def check(self, model: nn.Module) -> Misfit | None:
         """Dilated networks are refused: their stages do not shrink the image."""
         return dilated(model)
 
@@ -114,11 +137,14 @@ def main_stride(block: nn.Module) -> int:
     return max(strides, default=1)
 
 
-def dilated(model: nn.Module) -> str | None:
+def dilated(model: nn.Module) -> Misfit | None:
     """Why a dilated network does not convert, or None."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and module.dilation != (1, 1) and ".paths." not in name:
-            return f"{name} is a dilated convolution"
+            return Misfit(
+                f"{name} is a dilated convolution, so that the stages do not shrink the image",
+                "Build the network without dilation: leave output_stride at 32.",
+            )
     return None
 
 

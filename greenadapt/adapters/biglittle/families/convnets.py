@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from greenadapt.adapters.biglittle.families.base import AnyBlocks, Stage, main_stride, widths
+from greenadapt.adapters.biglittle.families.base import AnyBlocks, Stage, main_stride, refill, widths
 
 
 class RegNets(AnyBlocks):
@@ -34,7 +35,7 @@ class ResNetsV2(AnyBlocks):
                 list(stage.blocks),
                 *widths(stage.blocks),
                 main_stride(stage.blocks[0]),
-                _blocks(stage),
+                partial(refill, stage.blocks),
             )
             for i, stage in enumerate(model.stages[:-1])
         ]
@@ -46,7 +47,7 @@ class NormFreeNets(AnyBlocks):
     def stages(self, model: Any) -> list[Stage]:
         """All but the last."""
         return [
-            Stage(f"stages.{i}", list(stage), *widths(stage), main_stride(stage[0]), _item(model.stages, i))
+            Stage(f"stages.{i}", list(stage), *widths(stage), main_stride(stage[0]), partial(refill, stage))
             for i, stage in enumerate(model.stages[:-1])
         ]
 
@@ -59,7 +60,7 @@ class ConvNeXts(AnyBlocks):
     def stages(self, model: Any) -> list[Stage]:
         """All but the last; the stage's downsampling is in front of its blocks."""
         return [
-            Stage(f"stages.{i}", list(stage.blocks), *widths(stage.blocks), 1, _blocks(stage))
+            Stage(f"stages.{i}", list(stage.blocks), *widths(stage.blocks), 1, partial(refill, stage.blocks))
             for i, stage in enumerate(model.stages[:-1])
         ]
 
@@ -70,19 +71,5 @@ def _children(stage: nn.Module) -> Any:
             delattr(stage, name)
         for i, block in enumerate(blocks):
             stage.add_module(f"b{i + 1}", block)
-
-    return put
-
-
-def _blocks(stage: Any) -> Any:
-    def put(blocks: list[nn.Module]) -> None:
-        stage.blocks = nn.Sequential(*blocks)
-
-    return put
-
-
-def _item(stages: nn.Sequential, i: int) -> Any:
-    def put(blocks: list[nn.Module]) -> None:
-        stages[i] = nn.Sequential(*blocks)
 
     return put

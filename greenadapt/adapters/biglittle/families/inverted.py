@@ -6,11 +6,18 @@ residual again.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from torch import nn
-
-from greenadapt.adapters.biglittle.families.base import AnyBlocks, Stage, dilated, main_stride, widths
+from greenadapt.adapters.biglittle.families.base import (
+    AnyBlocks,
+    Misfit,
+    Stage,
+    dilated,
+    main_stride,
+    refill,
+    widths,
+)
 
 _BLOCKS = (
     "InvertedResidual",
@@ -19,20 +26,22 @@ _BLOCKS = (
     "UniversalInvertedResidual",
     "ConvBnAct",
 )
+_OTHER = "Choose another of its family: greenadapt models list 'efficientnet*' or 'mobilenet*'."
 
 
 class InvertedResiduals(AnyBlocks):
     """timm's EfficientNet and MobileNetV3 classes, which keep their stages in ``blocks``."""
 
-    def check(self, model: Any) -> str | None:
+    def check(self, model: Any) -> Misfit | None:
         """Blocks of other kinds are refused, and convolutions of several kernels that split the channels."""
         for stage in model.blocks:
             for block in stage:
                 if type(block).__name__ not in _BLOCKS:
-                    return f"it has blocks of the kind {type(block).__name__}"
+                    return Misfit(f"it has blocks of the kind {type(block).__name__}", _OTHER)
         for name, module in model.named_modules():
             if type(module).__name__ in ("MixedConv2d", "CondConv2d"):
-                return f"{name} is a {type(module).__name__}, whose channels cannot be cut evenly"
+                why = f"{name} is a {type(module).__name__}, whose channels cannot be cut evenly"
+                return Misfit(why, _OTHER)
         return dilated(model)
 
     def stages(self, model: Any) -> list[Stage]:
@@ -41,13 +50,6 @@ class InvertedResiduals(AnyBlocks):
         for i, stage in enumerate(model.blocks[:-1]):
             adds = getattr(stage[-1], "has_skip", False) and len(stage) > 1
             blocks = list(stage) if adds else list(stage)[:1]
-            put = _item(model.blocks, i)
+            put = partial(refill, stage)
             found.append(Stage(f"blocks.{i}", blocks, *widths(stage), main_stride(stage[0]), put))
         return found
-
-
-def _item(stages: nn.Sequential, i: int) -> Any:
-    def put(blocks: list[nn.Module]) -> None:
-        stages[i] = nn.Sequential(*blocks)
-
-    return put

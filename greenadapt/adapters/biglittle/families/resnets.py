@@ -6,11 +6,12 @@ stage's inputs itself, over a projection, and plain blocks halve by their own st
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from greenadapt.adapters.biglittle.families.base import AnyBlocks, Stage, dilated, pool
+from greenadapt.adapters.biglittle.families.base import AnyBlocks, Misfit, Stage, dilated, pool, refill
 from greenadapt.adapters.biglittle.thinning import thin_copy
 from greenadapt.adapters.residual import shortcut_of
 from greenadapt.zoo.bl_blocks import STEM_WIDTH
@@ -24,10 +25,13 @@ _PLAIN = ("BasicBlock", "Bottleneck")
 class TimmResNets(AnyBlocks):
     """A stem, four stages, the last of which stays plain."""
 
-    def check(self, model: nn.Module) -> str | None:
+    def check(self, model: nn.Module) -> Misfit | None:
         """Dilated ones are refused, and those that are Big-Little networks already."""
         if isinstance(model.maxpool, BigLittleStem):
-            return "it is a Big-Little network already"
+            return Misfit(
+                "it is a Big-Little network already",
+                "Use it as it is, or convert the network that it was made of, such as resnet50.",
+            )
         return dilated(model)
 
     def stages(self, model: Any) -> list[Stage]:
@@ -40,7 +44,7 @@ class TimmResNets(AnyBlocks):
                 inputs=channels[i],
                 outputs=channels[i + 1],
                 stride=1 if i == 0 else 2,
-                put=lambda blocks, name=name: setattr(model, name, nn.Sequential(*blocks)),  # type: ignore[misc]
+                put=partial(refill, getattr(model, name)),
             )
             for i, name in enumerate(_STAGES)
         ]
@@ -100,7 +104,8 @@ def widen_input(block: nn.Module, inputs: int) -> None:
         inputs: Channels of its input.
     """
     conv: Any = block.conv1
-    wide = nn.Conv2d(inputs, conv.out_channels, conv.kernel_size, padding=conv.padding, bias=False)
+    biased = conv.bias is not None
+    wide = nn.Conv2d(inputs, conv.out_channels, conv.kernel_size, padding=conv.padding, bias=biased)
     nn.init.kaiming_normal_(wide.weight, mode="fan_out", nonlinearity="relu")
     block.conv1 = wide
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from greenadapt.adapters.biglittle.families.base import AnyBlocks, Stage
+from greenadapt.adapters.biglittle.families.base import AnyBlocks, Stage, refill
 from greenadapt.adapters.biglittle.families.resnets import widen_input
 from greenadapt.adapters.biglittle.thinning import thin_copy
 from greenadapt.adapters.residual import shortcut_of
@@ -29,7 +30,7 @@ class SmallResNets(AnyBlocks):
                 inputs=channels[i],
                 outputs=channels[i + 1],
                 stride=1 if i == 0 else 2,
-                put=lambda blocks, name=name: setattr(model, name, nn.Sequential(*blocks)),  # type: ignore[misc]
+                put=partial(refill, getattr(model, name)),
             )
             for i, name in enumerate(_STAGES)
         ]
