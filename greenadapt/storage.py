@@ -194,6 +194,12 @@ def read_recipe(folder: Path | str) -> Recipe:
         RecipeError: The recipe cannot be read, or is newer than this greenadapt.
     """
     path = Path(folder) / RECIPE_FILE
+    if Path(folder).is_file():
+        raise StorageError(
+            f"{folder} is a file, no folder of a saved model.",
+            "What greenadapt.save writes is a folder.",
+            f"A checkpoint of the Big-Little authors opens as ibm:{folder}.",
+        )
     if not path.is_file():
         raise StorageError(
             f"{folder} holds no saved model.",

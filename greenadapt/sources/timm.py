@@ -38,8 +38,19 @@ class TimmSource:
             ModelError: No such architecture or tag, or its weights cannot be had.
             OptionError: The architecture does not take these arguments.
         """
+        _check_no_file(name)
         cfg = _checked_cfg(name)
         return build(name, _weights(name, cfg) if pretrained else None, model_args, name)
+
+
+def _check_no_file(name: str) -> None:
+    if Path(name).is_file():
+        raise ModelError(
+            f"There is no model {name!r} in timm.",
+            "It is a file.",
+            f"A checkpoint of the Big-Little authors opens as ibm:{name}; other weights belong into a folder "
+            "with timm's config.json, which opens as local-dir:FOLDER.",
+        )
 
 
 def check_architecture(name: str) -> None:

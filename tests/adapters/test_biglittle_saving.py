@@ -77,7 +77,7 @@ def shallow(width: int = 16) -> nn.Module:
 def test_a_conversion_that_saves_little_says_so():
     thin = adapter.wrap(shallow(), BigLittleConfig())
     assert 0 < thin.greenadapt_saving.share < 0.25
-    assert "that is little: only 1 block(s) run at half resolution" in str(adapter.describe(thin))
+    assert "that is little: 1 of its blocks run at half resolution" in str(adapter.describe(thin))
     deep = adapter.wrap(awake("cifar_resnet20"), BigLittleConfig())
     assert "that is little" not in str(adapter.describe(deep))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import greenadapt
 from greenadapt.cli import cli
-from greenadapt.errors import ModelError, OptionError, StorageError
+from greenadapt.errors import GreenadaptError, ModelError, OptionError, StorageError
 from greenadapt.sources.ibm import recognised, source
 from greenadapt.zoo import BL_SHAPES
 from greenadapt.zoo.bl_names import translated
@@ -286,3 +286,10 @@ def test_the_command_says_why_not(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "cannot be read" in done.stderr
     assert not (tmp_path / "saved").exists()
+
+
+def test_a_checkpoint_in_the_place_of_a_model_is_told_how_to_open(checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match=f"ibm:{checkpoint}"):
+        greenadapt.open_model(str(checkpoint))
+    with pytest.raises(GreenadaptError, match=f"ibm:{checkpoint}"):
+        greenadapt.load(checkpoint)

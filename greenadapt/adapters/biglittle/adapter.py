@@ -171,8 +171,8 @@ def _saved(model: BigLittle) -> list[str]:
     if saving.share < _LITTLE:
         inside = sum(stage.blocks - 1 for stage in model.greenadapt_stages)
         notes.append(
-            f"that is little: only {inside} block(s) run at half resolution. A deeper network or a greater "
-            "alpha saves more; a plain smaller network may do better"
+            f"that is little: {inside} of its blocks run at half resolution. A network "
+            "with more blocks a stage saves more; a plain smaller network may do better"
         )
     return notes
 
