@@ -18,7 +18,7 @@ import sys
 
 import click
 
-from greenadapt.cli.group import Commands
+from greenadapt.cli.group import HELP, Commands
 from greenadapt.cli.options import verbosity
 
 __all__ = ["cli", "main"]
@@ -32,7 +32,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_SETTINGS = {"help_option_names": HELP, "max_content_width": 100}
 
 
 @click.group(cls=Commands, name="greenadapt", context_settings=_SETTINGS)

@@ -11,6 +11,7 @@ import click
 from greenadapt.cli import output
 from greenadapt.errors import GreenadaptError
 
+HELP = ["-h", "--help"]
 COULD_NOT = 2
 INTERRUPTED = 130
 SHIPPED = {
@@ -91,6 +92,8 @@ class Commands(click.Group):
 def _shipped(name: str) -> click.Command:
     module = importlib.import_module(f"greenadapt.cli.{SHIPPED[name]}")
     command: click.Command = getattr(module, name.replace("-", "_"))
+    # click keeps the first help option that it makes of a command, whoever asked for it.
+    command.context_settings.setdefault("help_option_names", HELP)
     return command
 
 

@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from greenadapt.cli.group import SHIPPED
+import click
+
+from greenadapt.cli.group import SHIPPED, Commands
 from greenadapt.cli.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
@@ -14,3 +16,10 @@ def test_the_reference_is_what_the_help_pages_say():
 def test_every_command_is_in_it():
     text = reference()
     assert all(f"`greenadapt {name}" in text for name in SHIPPED)
+
+
+def test_every_command_has_both_names_of_help_whoever_asks_first():
+    for name in SHIPPED:
+        command = Commands(name="bare").get_command(click.Context(click.Group()), name)
+        assert command is not None
+        assert set(command.get_help_option_names(click.Context(command))) == {"-h", "--help"}
