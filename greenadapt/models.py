@@ -179,7 +179,7 @@ def save(
     """
     from greenadapt.pages.card import model_card
 
-    recipe = rebuilding.with_classes(recipe_of(model), model)
+    recipe = rebuilding.with_classifier(recipe_of(model), model)
     state = model.state_dict()
     rebuilding.check_rebuilds(recipe, model)
     files = storage.model_files(state, recipe)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_IDLE = ("Identity", "Drop", "AlphaDropout", "FeatureAlphaDropout")
+"""How the names of layers begin that pass on what they get, once trained."""
+
+
 def with_recipe(model: nn.Module, recipe: Recipe) -> nn.Module:
     """The model, which carries this recipe from now on."""
     model.greenadapt_recipe = recipe  # type: ignore[assignment]
@@ -57,7 +61,7 @@ def inferred_recipe(model: nn.Module) -> Recipe:
     return Recipe(greenadapt_version=greenadapt.__version__, base=base)
 
 
-def with_classes(recipe: Recipe, model: nn.Module) -> Recipe:
+def with_classifier(recipe: Recipe, model: nn.Module) -> Recipe:
     """The recipe for the classifier that the model has now: timm's reset_classifier changes it."""
     args = dict(recipe.base.model_args)
     if (classes := getattr(model, "num_classes", None)) is not None:
@@ -141,10 +145,14 @@ def check_rebuilds(recipe: Recipe, model: nn.Module) -> None:
 
 
 def _layers(model: nn.Module) -> dict[str, str]:
-    """What the layers of a model say of themselves, by name; layers made of others say only their kind."""
+    """What the layers of a model say of themselves, by name; layers made of others say only their kind.
+
+    Those that do nothing outside training are left out.
+    """
     return {
         name: type(module).__name__ if any(module.children()) else repr(module)
         for name, module in model.named_modules()
+        if not type(module).__name__.startswith(_IDLE)
     }
 
 

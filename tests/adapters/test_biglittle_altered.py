@@ -136,6 +136,17 @@ def test_what_leaves_no_trace_in_the_tensors_is_refused_by_save(made, tmp_path):
             greenadapt.save(converted, tmp_path / "saved")
 
 
+def test_what_only_trainings_see_does_not_keep_a_model_from_being_saved(tmp_path):
+    import timm
+
+    model = greenadapt.wrap(
+        timm.create_model("resnet18", num_classes=5, drop_path_rate=0.3), "biglittle"
+    ).eval()
+    images = torch.randn(1, 3, 64, 64)
+    loaded = greenadapt.load(greenadapt.save(model, tmp_path / "saved")).eval()
+    assert torch.equal(loaded(images), model(images))
+
+
 def test_a_new_pooling_is_saved(tmp_path):
     converted = greenadapt.wrap(greenadapt.open_model("resnet18", pretrained=False), "biglittle").eval()
     converted.reset_classifier(3, "max")

@@ -74,7 +74,7 @@ def tried(model: nn.Module, change: Callable[[nn.Module], object]) -> Saving | N
     if isinstance(after, Exception):
         raise ModelError(
             "Big-Little does not fit this network.",
-            f"Converted it would not run any more: {str(after).splitlines()[0]}",
+            f"Converted it would not run any more: {(str(after) or type(after).__name__).splitlines()[0]}",
             "Convert the network as its source builds it, before layers of it are changed.",
         ) from after
     return Saving(before[0], after[0], height, {name: -(-height // px) for name, px in after[1].items()})
