@@ -55,10 +55,35 @@ def test_cifar_section_of_a_training_cut_short_and_of_none():
     assert "NOT MET" in cifar.section(results)
 
 
+@pytest.mark.parametrize(
+    ("rival", "verdict"), [(0.92, "is ahead of"), (0.94, "is behind"), (0.9305, "cannot be told apart from")]
+)
+def test_the_conversion_is_held_against_the_plain_rival_trained_alike(rival, verdict):
+    results = cifar_results(0.93)
+    assert "Not trained yet: the same network from random weights, ResNet-32 trained on." in cifar.section(
+        results
+    )
+    results["networks"]["rival"] = made_up(rival, 69 * 10**6, curve=[{"loss": 1.0}] * 30, seconds=9, seed=2)
+    text = cifar.section(results)
+    assert f"Trained alike, the conversion {verdict} the plain rival: " in text
+    assert "The training alone brought that one " in text
+    assert "| ResNet-32 trained on | 69.0 |" in text
+    assert "beat ResNet-32, the cheapest plain network" in text
+
+
 def test_networks_on_different_images_are_not_compared():
     one, other = (paired.quality([True, False], "cifar10", print_) for print_ in "ab")
     with pytest.raises(ValueError, match="not the same images"):
         paired.difference(one, other)
+
+
+@pytest.mark.skipif(not cifar10.available(), reason="needs shared/data")
+def test_the_rival_is_the_plain_network_with_its_published_weights(tmp_path):
+    network = cifar.untrained("rival")
+    cifar.write("rival", network.state_dict(), [{"loss": 1.0}], 5.0, tmp_path)
+    again, told = cifar.read("rival", tmp_path)
+    assert told["seconds"] == 5
+    assert cifar10.macs(again) == cifar10.macs(cifar10.plain(32))
 
 
 @pytest.mark.skipif(not cifar10.available(), reason="needs shared/data")

@@ -5,10 +5,11 @@
     python -m tests.bench.biglittle.cifar evaluate   all networks on 10,000 test images; prints the section
     python -m tests.bench.biglittle.cifar draw       the section again, from the file
 
-Both arms are the same network under the same budget and with the same teacher, ResNet-56; only where they
-start differs. They see the batches that the arms of `tests.bench.blockdrop.cifar` see, and share what the
-teacher said of them. What is published is evaluated from the file that is published: convolutions in half
-precision.
+All arms have the same budget and the same teacher, ResNet-56. Two are the same network and differ in where
+they start; the third is the plain rival, ResNet-32, trained on from its published weights: it tells how much
+of a lead over the published rival the training gave, and not the conversion. They see the batches that the
+arms of `tests.bench.blockdrop.cifar` see, and share what the teacher said of them. What is published is
+evaluated from the file that is published: convolutions in half precision.
 
     docs/results/biglittle-cifar/ARM.safetensors    weights; in the metadata recipe, curve and seconds
     docs/results/biglittle-cifar.json               what every network got right
@@ -39,8 +40,10 @@ ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "biglittle-cifar.json"
 WEIGHTS = RESULTS.with_suffix("")
 WORK = ROOT / "out" / "bench-biglittle"
-ARMS = {"converted": "l1", "scratch": "random"}
-"""Where each starts: from the trained base, its little branch cut out of it; or all drawn at random."""
+INITS = {"converted": "l1", "scratch": "random"}
+"""Where a conversion starts: from the trained base, its little branch cut out of it; or all at random."""
+RIVAL = "rival"
+ARMS = (*INITS, RIVAL)
 OPTIONS = {"alpha": 4, "beta": 4}
 RECIPE: dict[str, Any] = {
     "epochs": 30,
@@ -52,6 +55,7 @@ RECIPE: dict[str, Any] = {
 }
 _WATCHED = 1000
 DEPTH = 56
+_RIVAL_DEPTH = 32
 section = cifar_section.section
 
 
@@ -61,13 +65,15 @@ def untrained(arm: str) -> nn.Module:
     Args:
         arm: One of `ARMS`.
     """
+    if arm == RIVAL:
+        return cifar10.plain(_RIVAL_DEPTH)
     base = cifar10.plain(DEPTH)
     torch.manual_seed(RECIPE["seed"])
     if arm == "scratch":
         base = greenadapt.open_model(
             f"cifar_resnet{DEPTH}", pretrained=False, shortcut="subsample", num_classes=10
         )
-    return greenadapt.wrap(base, "biglittle", **OPTIONS, init=ARMS[arm])
+    return greenadapt.wrap(base, "biglittle", **OPTIONS, init=INITS[arm])
 
 
 def train(arm: str, checkpoint: Path) -> None:
@@ -110,7 +116,9 @@ def bring(arm: str, source: Path, folder: Path = WEIGHTS) -> Path:
         raise SystemExit(f"{record} is needed too: it tells which training this was.")
     state = torch.load(record, map_location="cpu", weights_only=True)
     settings = json.loads(state["settings"])
-    asked = {**RECIPE, "options": {**OPTIONS, "depth": "native", "init": ARMS[arm]}}
+    asked = dict(RECIPE)
+    if arm in INITS:
+        asked["options"] = {**OPTIONS, "depth": "native", "init": INITS[arm]}
     other = {name: settings.get(name) for name, value in asked.items() if settings.get(name) != value}
     if other:
         raise SystemExit(f"{record} is of another recipe: {other}")
@@ -182,7 +190,7 @@ def evaluate() -> dict[str, Any]:
             continue
         networks[arm] = {**_figures(model, data), **told}
     results = {
-        "recipe": {**RECIPE, **OPTIONS, "init": ARMS, "base": f"resnet{DEPTH}", "teacher": f"resnet{DEPTH}"},
+        "recipe": {**RECIPE, **OPTIONS, "init": INITS, "base": f"resnet{DEPTH}", "teacher": f"resnet{DEPTH}"},
         "torch": torch.__version__,
         "networks": networks,
     }

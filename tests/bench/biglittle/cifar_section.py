@@ -6,7 +6,13 @@ from typing import Any
 
 from tests.bench.paired import better, difference, points, worse
 
-_NAMES = {"converted": "ResNet-56 converted", "scratch": "the same network from random weights"}
+_RIVAL, _RIVAL_PUBLISHED = "rival", "resnet32"
+_NAMES = {
+    "converted": "ResNet-56 converted",
+    "scratch": "the same network from random weights",
+    _RIVAL: "ResNet-32 trained on",
+}
+_TOLD_ALREADY = {("scratch", "converted"), (_RIVAL, "converted"), (_RIVAL, "scratch")}
 _UNTRAINED = "**NOT MET**: the converted network has not been trained yet."
 _GOAL_POINTS, _GOAL_MACS = 0.1, 0.5
 """What structured pruning reports of this network: about so many points lost at so much of the MACs.
@@ -31,8 +37,8 @@ def section(results: dict[str, Any]) -> str:
             f"Converted with alpha {told['alpha']} and beta {told['beta']}, then {told['epochs']} epochs "
             f"with the base as teacher (batches of {told['batch_size']}, learning rate "
             f"{told['learning_rate']}, {_mixup(told)}{told['precision']}, seed {told['seed']}, one run). "
-            f"{_second_arm(networks)} Plain networks have their published weights. Top-1 on all 10,000 test "
-            "images; differences are paired, with McNemar's exact test.",
+            f"{_other_arms(networks)} The other plain networks have their published weights. Top-1 on all "
+            "10,000 test images; differences are paired, with McNemar's exact test.",
             "",
             "| network | MMACs | parameters | top-1 | epochs | seconds of training |",
             "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -55,10 +61,12 @@ def bar(results: dict[str, Any]) -> str:
     return _bar(networks) if "converted" in networks else _UNTRAINED
 
 
-def _second_arm(networks: dict[str, Any]) -> str:
-    told = "the same network from random weights, with the same budget and the same teacher"
-    return f"The second arm, {told}, " + (
-        "is below." if "scratch" in networks else "has not been trained yet."
+def _other_arms(networks: dict[str, Any]) -> str:
+    missing = [_title(name) for name in ("scratch", _RIVAL) if name not in networks]
+    untrained = f" Not trained yet: {', '.join(missing)}." * bool(missing)
+    return (
+        "With the same budget and the same teacher: the same network from random weights; and the plain "
+        f"rival, ResNet-32, trained on from its published weights.{untrained}"
     )
 
 
@@ -87,7 +95,7 @@ def _title(name: str) -> str:
 def _compared(arm: str, networks: dict[str, Any]) -> list[str]:
     lines = [f"{_title(arm)}, top-1 minus that of:", ""]
     for other in sorted(networks, key=lambda name: int(networks[name]["macs"])):
-        if other != arm and (arm, other) != ("scratch", "converted"):
+        if other != arm and (arm, other) not in _TOLD_ALREADY:
             found = difference(networks[arm]["quality"], networks[other]["quality"])
             lines.append(f"- {_title(other)}: {points(found)}")
     return [*lines, ""]
@@ -99,7 +107,28 @@ def _verdict(networks: dict[str, Any], told: dict[str, Any]) -> list[str]:
     own = networks["converted"]
     done = len(own["curve"])
     cut_short = f" Its training stopped after {done} of {told['epochs']} epochs." * (done < told["epochs"])
-    return [f"{_bar(networks)}{cut_short}", "", _goal(networks, told["base"]), "", _plain_better(networks)]
+    return [
+        f"{_bar(networks)}{cut_short}",
+        "",
+        *_of_the_conversion(networks),
+        _goal(networks, told["base"]),
+        "",
+        _plain_better(networks),
+    ]
+
+
+def _of_the_conversion(networks: dict[str, Any]) -> list[str]:
+    """What the conversion has ahead of the plain rival that was trained as it was."""
+    if _RIVAL not in networks:
+        return []
+    found = difference(networks["converted"]["quality"], networks[_RIVAL]["quality"])
+    verdict = "is ahead of" if better(found) else "is behind" if worse(found) else "cannot be told apart from"
+    gained = difference(networks[_RIVAL]["quality"], networks[_RIVAL_PUBLISHED]["quality"])
+    return [
+        f"Trained alike, the conversion {verdict} the plain rival: {points(found)}. The training alone "
+        f"brought that one {points(gained)}.",
+        "",
+    ]
 
 
 def _plain(networks: dict[str, Any]) -> list[str]:
