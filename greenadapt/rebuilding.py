@@ -135,7 +135,10 @@ def check_rebuilds(recipe: Recipe, model: nn.Module) -> None:
         # Some constructors compute with their tensors, which meta tensors do not have.
         again = rebuilt(recipe)
     happened = f"{recipe.base.reference} with {recipe.base.model_args} does not build this model again."
-    todo = "Pass what it was created with: greenadapt.wrap(..., model_args={...})."
+    todo = (
+        "Pass what it was created with: greenadapt.wrap(..., model_args={...}). The weights of this one fit "
+        "that one: load_state_dict loses no training."
+    )
     check_fit(again.state_dict(), model.state_dict(), happened, todo)
     mine, others = _layers(model), _layers(again)
     for name in (*mine, *others):

@@ -1,6 +1,9 @@
-"""Checks that the options of every adapter need: whole numbers and shares that are what they say."""
+"""What the options of every adapter need: checks that numbers are what they say, one way to write them."""
 
 from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
 
 from greenadapt.errors import OptionError
 
@@ -32,3 +35,12 @@ def check_share(name: str, value: object) -> None:
             f"{name}={value!r}",
             f"Use more than 0 and at most 1, such as {name}=0.6.",
         )
+
+
+def written(config: Any) -> str:
+    """The options as they are given on the command line: ``alpha=2, beta=4``.
+
+    Args:
+        config: An adapter's config, a dataclass.
+    """
+    return ", ".join(f"{field.name}={getattr(config, field.name)}" for field in fields(config))

@@ -19,6 +19,12 @@ from greenadapt.errors import ModelError, OptionError
 from greenadapt.testing import awake
 
 
+def test_the_description_is_in_words_and_in_the_options_of_the_command_line():
+    told = str(greenadapt.describe(greenadapt.wrap(awake("cifar_resnet20"), "biglittle", init="zero")))
+    assert "as Big-Little Net, alpha=2, beta=4, depth=native, init=zero\n- layer1: 3 blocks of 16 " in told
+    assert "big 2 blocks of 16 channels at half resolution, little 1 block of 8 channels" in told
+
+
 def test_counts_what_torch_counts_of_base_and_retrofit():
     base = awake("cifar_resnet20")
     thin = greenadapt.wrap(base, "biglittle")

@@ -21,6 +21,7 @@ from greenadapt.adapters.biglittle.objective import BigLittleObjective
 from greenadapt.adapters.biglittle.resolution import guard
 from greenadapt.adapters.biglittle.selection import UncuttableError
 from greenadapt.adapters.biglittle.sketch import Saving, tried
+from greenadapt.adapters.options import written
 from greenadapt.adapters.retrofit import Retrofit, become
 from greenadapt.adapters.side_by_side import SideBySide, side_by_side
 from greenadapt.errors import ModelError, OptionError
@@ -60,7 +61,7 @@ class BigLittleAdapter:
         if isinstance(model, BigLittle):
             raise ModelError(
                 "This network is a Big-Little network already.",
-                str(model.greenadapt_config),
+                f"It has {written(model.greenadapt_config)}.",
                 "Wrap its base.",
             )
         network: Any = model
@@ -82,14 +83,15 @@ class BigLittleAdapter:
         changes = []
         for stage in model.greenadapt_stages:
             changes += [
-                f"- {stage.name}: {stage.blocks} blocks of {stage.width} channels",
-                f"+ {stage.name}: big {stage.blocks - 1} blocks of {stage.width} channels at half "
-                f"resolution, little {stage.little} block(s) of {stage.thin} channels, fusion 1 block of "
+                f"- {stage.name}: {_blocks(stage.blocks)} of {stage.width} channels",
+                f"+ {stage.name}: big {_blocks(stage.blocks - 1)} of {stage.width} channels at half "
+                f"resolution, little {_blocks(stage.little)} of {stage.thin} channels, fusion 1 block of "
                 f"stride {stage.stride}",
             ]
         after = sum(p.numel() for p in model.parameters())
+        options = written(model.greenadapt_config)
         return Description(
-            title=f"{type(model).retrofit_base.__name__} as Big-Little Net, {model.greenadapt_config}",
+            title=f"{type(model).retrofit_base.__name__} as Big-Little Net, {options}",
             changes=changes,
             parameters_before=model.greenadapt_parameters,
             parameters_after=after,
@@ -109,6 +111,10 @@ class BigLittleAdapter:
     def objective(self, model: nn.Module, teacher: Teacher | None, epochs: int) -> Any:
         """Re-estimated batch norms, then labels and the teacher's logits."""
         return BigLittleObjective(model, teacher)
+
+
+def _blocks(count: int) -> str:
+    return f"{count} block" + "s" * (count != 1)
 
 
 def _tried(model: nn.Module, config: BigLittleConfig) -> tuple[BigLittleConfig, Saving | None]:

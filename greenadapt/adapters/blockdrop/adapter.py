@@ -25,6 +25,7 @@ from greenadapt.adapters.blockdrop.paths import no_limit, restrict
 from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.execution import OnePath, costs_of, execute
 from greenadapt.adapters.gates import Run, all_sliceable, checkpoint_gates, gate, routing, running, under
+from greenadapt.adapters.options import written
 from greenadapt.adapters.residual import image_macs, residual_blocks
 from greenadapt.adapters.retrofit import Retrofit, become
 from greenadapt.errors import ModelError
@@ -228,7 +229,7 @@ class BlockDropAdapter:
         if policy is not None:
             changes.append(f"+ greenadapt_policy: {policy.summary()}")
         return Description(
-            title=f"{type(model).retrofit_base.__name__} with BlockDrop, {model.greenadapt_config}",
+            title=f"{type(model).retrofit_base.__name__} with BlockDrop, {written(model.greenadapt_config)}",
             changes=changes,
             blocks=blocks,
             parameters_before=after - own,
