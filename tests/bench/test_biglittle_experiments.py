@@ -67,6 +67,8 @@ def test_the_conversion_is_held_against_the_plain_rival_trained_alike(rival, ver
     text = cifar.section(results)
     assert f"Trained alike, the conversion {verdict} the plain rival: " in text
     assert "The training alone brought that one " in text
+    assert ("use that one." in text) == (verdict != "is ahead of")
+    assert f"Trained alike, the conversion {verdict}" in cifar.cifar_section.bar(results)
     assert "| ResNet-32 trained on | 69.0 |" in text
     assert "beat ResNet-32, the cheapest plain network" in text
 

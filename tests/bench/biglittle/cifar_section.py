@@ -52,13 +52,15 @@ def section(results: dict[str, Any]) -> str:
 
 
 def bar(results: dict[str, Any]) -> str:
-    """Whether the bar is met, in a sentence.
+    """Whether the bar is met, and what of that is the conversion's, in a sentence or two.
 
     Args:
         results: As in `section`.
     """
     networks = results["networks"]
-    return _bar(networks) if "converted" in networks else _UNTRAINED
+    if "converted" not in networks:
+        return _UNTRAINED
+    return f"{_bar(networks)} {_trained_alike(networks)}".rstrip()
 
 
 def _other_arms(networks: dict[str, Any]) -> str:
@@ -110,25 +112,26 @@ def _verdict(networks: dict[str, Any], told: dict[str, Any]) -> list[str]:
     return [
         f"{_bar(networks)}{cut_short}",
         "",
-        *_of_the_conversion(networks),
+        *([told_alike, ""] if (told_alike := _trained_alike(networks)) else []),
         _goal(networks, told["base"]),
         "",
         _plain_better(networks),
     ]
 
 
-def _of_the_conversion(networks: dict[str, Any]) -> list[str]:
+def _trained_alike(networks: dict[str, Any]) -> str:
     """What the conversion has ahead of the plain rival that was trained as it was."""
     if _RIVAL not in networks:
-        return []
-    found = difference(networks["converted"]["quality"], networks[_RIVAL]["quality"])
+        return ""
+    own, rival = networks["converted"], networks[_RIVAL]
+    found = difference(own["quality"], rival["quality"])
     verdict = "is ahead of" if better(found) else "is behind" if worse(found) else "cannot be told apart from"
-    gained = difference(networks[_RIVAL]["quality"], networks[_RIVAL_PUBLISHED]["quality"])
-    return [
+    gained = difference(rival["quality"], networks[_RIVAL_PUBLISHED]["quality"])
+    advice = "" if better(found) else f" At {rival['macs'] / own['macs'] - 1:+.1%} of MACs, use that one."
+    return (
         f"Trained alike, the conversion {verdict} the plain rival: {points(found)}. The training alone "
-        f"brought that one {points(gained)}.",
-        "",
-    ]
+        f"brought that one {points(gained)}.{advice}"
+    )
 
 
 def _plain(networks: dict[str, Any]) -> list[str]:
@@ -172,4 +175,4 @@ def _plain_better(networks: dict[str, Any]) -> str:
         return f"A plain network that costs less is better: {', '.join(ahead)}. Use that one."
     if level:
         return f"A plain network that costs less is as good: {', '.join(level)}. Use that one."
-    return "No plain network that costs as little is as good."
+    return "No plain network that costs as little is as good, with its published weights."
