@@ -44,10 +44,11 @@ ResNet-56 and learns from that network, too; the plain networks have their publi
 So a lead over a plain network is that of the whole retrofit, its training included; a plain ResNet-32 gains
 from such a training, too, [and how much](biglittle.md) is measured beside Big-Little, at a learning rate of
 0.05: hold a lead against that before it is put down to dropping blocks. What deciding image by image is worth
-is the lead over the fixed paths. FLOPs are 2 x multiply-adds of convolutions and linear layers, the mean over the
-images. Intervals are at 95 %; p is McNemar's exact test on the same images, not corrected for the number of
-comparisons. Which fixed path is best is read off these very images, which favours it. Seconds of training are
-no comparison: other work ran beside it, and an arm uses the teacher's answers that an arm before it left."""
+is the lead over the fixed paths. FLOPs are 2 x multiply-adds of convolutions and linear layers, the mean over
+the images. Intervals are at 95 %; p is McNemar's exact test on the same images, not corrected for the number
+of comparisons. Which fixed path is best is read off these very images, which favours it. Seconds of training
+are no comparison: other work ran beside it, and an arm uses the teacher's answers that an arm before it
+left."""
 _WATCHED = """\
 The last epoch of each training; the first thousand test images were watched meanwhile."""
 
