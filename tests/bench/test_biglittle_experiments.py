@@ -102,6 +102,8 @@ def test_weights_are_published_and_read_back(tmp_path):
     images = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(again(images), network.eval()(images), rtol=0.02, atol=0.02)
+    with pytest.raises(SystemExit, match="another recipe"):
+        cifar.bring("rival", checkpoint, tmp_path)
     torch.save({**state, "settings": json.dumps({**settings, "epochs": 3}), "curve": "[]"}, checkpoint)
     with pytest.raises(SystemExit, match="another recipe"):
         cifar.bring("converted", checkpoint, tmp_path)

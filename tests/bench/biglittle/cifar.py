@@ -42,8 +42,7 @@ WEIGHTS = RESULTS.with_suffix("")
 WORK = ROOT / "out" / "bench-biglittle"
 INITS = {"converted": "l1", "scratch": "random"}
 """Where a conversion starts: from the trained base, its little branch cut out of it; or all at random."""
-RIVAL = "rival"
-ARMS = (*INITS, RIVAL)
+ARMS = (*INITS, cifar_section.RIVAL)
 OPTIONS = {"alpha": 4, "beta": 4}
 RECIPE: dict[str, Any] = {
     "epochs": 30,
@@ -65,7 +64,7 @@ def untrained(arm: str) -> nn.Module:
     Args:
         arm: One of `ARMS`.
     """
-    if arm == RIVAL:
+    if arm == cifar_section.RIVAL:
         return cifar10.plain(_RIVAL_DEPTH)
     base = cifar10.plain(DEPTH)
     torch.manual_seed(RECIPE["seed"])
@@ -116,9 +115,8 @@ def bring(arm: str, source: Path, folder: Path = WEIGHTS) -> Path:
         raise SystemExit(f"{record} is needed too: it tells which training this was.")
     state = torch.load(record, map_location="cpu", weights_only=True)
     settings = json.loads(state["settings"])
-    asked = dict(RECIPE)
-    if arm in INITS:
-        asked["options"] = {**OPTIONS, "depth": "native", "init": INITS[arm]}
+    options = {**OPTIONS, "depth": "native", "init": INITS[arm]} if arm in INITS else {}
+    asked = {**RECIPE, "options": options}
     other = {name: settings.get(name) for name, value in asked.items() if settings.get(name) != value}
     if other:
         raise SystemExit(f"{record} is of another recipe: {other}")

@@ -6,13 +6,14 @@ from typing import Any
 
 from tests.bench.paired import better, difference, points, worse
 
-_RIVAL, _RIVAL_PUBLISHED = "rival", "resnet32"
+RIVAL, _PUBLISHED = "rival", "resnet32"
+"""The plain network of the same cost: trained on as the conversion was, and as it is published."""
 _NAMES = {
     "converted": "ResNet-56 converted",
     "scratch": "the same network from random weights",
-    _RIVAL: "ResNet-32 trained on",
+    RIVAL: "ResNet-32 trained on",
 }
-_TOLD_ALREADY = {("scratch", "converted"), (_RIVAL, "converted"), (_RIVAL, "scratch")}
+_TOLD_ALREADY = {("scratch", "converted"), (RIVAL, "converted"), (RIVAL, "scratch")}
 _UNTRAINED = "**NOT MET**: the converted network has not been trained yet."
 _GOAL_POINTS, _GOAL_MACS = 0.1, 0.5
 """What structured pruning reports of this network: about so many points lost at so much of the MACs.
@@ -64,7 +65,7 @@ def bar(results: dict[str, Any]) -> str:
 
 
 def _other_arms(networks: dict[str, Any]) -> str:
-    missing = [_title(name) for name in ("scratch", _RIVAL) if name not in networks]
+    missing = [_title(name) for name in ("scratch", RIVAL) if name not in networks]
     untrained = f" Not trained yet: {', '.join(missing)}." * bool(missing)
     return (
         "With the same budget and the same teacher: the same network from random weights; and the plain "
@@ -121,12 +122,12 @@ def _verdict(networks: dict[str, Any], told: dict[str, Any]) -> list[str]:
 
 def _trained_alike(networks: dict[str, Any]) -> str:
     """What the conversion has ahead of the plain rival that was trained as it was."""
-    if _RIVAL not in networks:
+    if RIVAL not in networks:
         return ""
-    own, rival = networks["converted"], networks[_RIVAL]
+    own, rival = networks["converted"], networks[RIVAL]
     found = difference(own["quality"], rival["quality"])
     verdict = "is ahead of" if better(found) else "is behind" if worse(found) else "cannot be told apart from"
-    gained = difference(rival["quality"], networks[_RIVAL_PUBLISHED]["quality"])
+    gained = difference(rival["quality"], networks[_PUBLISHED]["quality"])
     advice = "" if better(found) else f" At {rival['macs'] / own['macs'] - 1:+.1%} of MACs, use that one."
     return (
         f"Trained alike, the conversion {verdict} the plain rival: {points(found)}. The training alone "
