@@ -7,15 +7,10 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import greenadapt
+from greenadapt.adapters.blockdrop.beginning import begin_with
 from greenadapt.adapters.blockdrop.objectives import FixedObjective, RelaxedObjective
-from greenadapt.adapters.blockdrop.objectives.relaxed import (
-    DECAY,
-    PRICE,
-    Relaxed,
-    begin_with,
-    hold_to,
-    norms_of,
-)
+from greenadapt.adapters.blockdrop.objectives.from_path import DECAY, PRICE, hold_to
+from greenadapt.adapters.blockdrop.objectives.relaxed import Relaxed, norms_of
 from greenadapt.errors import OptionError, TrainingError
 from greenadapt.testing import awake
 

@@ -21,7 +21,7 @@ def small(tmp_path, monkeypatch):
     """Trains an arm a few steps; returns its figures."""
     monkeypatch.setattr(cifar.Recipe, "batch_size", 16)
     monkeypatch.setattr(cifar, "_SEARCHED", 2)
-    monkeypatch.setattr("greenadapt.adapters.blockdrop.objectives.relaxed.first_images", _few)
+    monkeypatch.setattr("greenadapt.adapters.blockdrop.objectives.from_path.first_images", _few)
     monkeypatch.setattr("greenadapt.adapters.blockdrop.objectives.fixed.first_images", _few)
 
     def train(arm):
@@ -47,7 +47,7 @@ def _check(figures, arm, folder):
 
 
 @here
-@pytest.mark.parametrize("arm", [arm for arm in cifar.ARMS if arm != "blockdrop"])
+@pytest.mark.parametrize("arm", ["spread", "random", "first", "sensitivity"])
 def test_every_fixed_arm_runs(arm, tmp_path, capsys, small):
     figures = small(arm)
     assert f"{arm}: " in capsys.readouterr().out
@@ -78,6 +78,27 @@ def test_the_learned_arm_is_trained_evaluated_and_drawn(tmp_path, capsys, small)
         in text
     )
     assert "(blockdrop-cifar/comparison.json)" in text
+
+
+@here
+def test_two_arms_go_on_from_the_fixed_path_from_sensitivity(tmp_path, capsys, small):
+    results = tmp_path / "blockdrop-cifar"
+    folders = ["--results", str(results), "--work", str(tmp_path / "work")]
+    assert cifar.main(["train", "--arm", "begun", "--images", "16", *folders]) == 2
+    assert "Train that one first: train --arm sensitivity" in capsys.readouterr().err
+    path = small("sensitivity")["kept_by_block"]
+    control = small("sensitivity-longer")
+    assert control["kept_by_block"] == path
+    assert control["recipe"]["learning_rate"] == 0.01
+    model = cifar.wrapped("begun", 0.54, 0)
+    cifar._begin(model, "begun", results)
+    test = cifar10.first(cifar10.images("test"), 16)
+    begun = measured(model, test)
+    assert begun["kept_by_block"] == path
+    assert begun["policy_mflops"] == pytest.approx(1.53, abs=0.01)
+    learned = small("begun")
+    assert learned["options"]["objective"] == "counterfactual"
+    assert learned["kept"] == pytest.approx(0.54 * 27, abs=1.5)
 
 
 @here

@@ -11,7 +11,7 @@ import pytest
 from greenadapt.statistics import pack_hits
 from tests.bench.blockdrop import __main__ as command
 from tests.bench.blockdrop import cifar_section, execution, page
-from tests.bench.blockdrop.cifar_rows import ARMS, ONE_PATH
+from tests.bench.blockdrop.cifar_rows import ARMS, BEGUN, BEST_PATH, LEARNED, LONGER, ONE_PATH
 
 PLAIN = {20: (0.9173, 81.1), 32: (0.9263, 137.7), 44: (0.931, 194.3), 56: (0.9339, 251.0)}
 RECIPE = {
@@ -39,7 +39,7 @@ def plain() -> list[dict[str, Any]]:
 
 
 def arm(name: str, top1: float, mflops: float = 133.5, **changes: Any) -> dict[str, Any]:
-    learned = name == "blockdrop"
+    learned = name in LEARNED
     more = {
         "options": {
             "keep": 0.515,
@@ -136,7 +136,7 @@ def test_every_arm_has_its_row_trained_or_not():
     for name, title in ARMS.items():
         lacking = name not in ("blockdrop", "sensitivity")
         assert (f"| {title} | not trained yet |" in text) == lacking
-    assert "Not trained yet: fixed path (spread-k), fixed path (random-k), fixed path (first-k)." in text
+    assert f"Not trained yet: {ARMS[BEGUN]}, fixed path (spread-k), fixed path (random-k), " in text
     assert "| 133.5 | 4.6% | 13.9 ± 1.2 of 27 | 40 | 20 | 6,000 | +" in text
     assert "| BlockDrop (learned policy) | fixed path (from sensitivity) | +" in text
     assert text.count("| BlockDrop (learned policy) | ResNet-") == 4
@@ -145,7 +145,7 @@ def test_every_arm_has_its_row_trained_or_not():
 def test_no_arm_at_all_is_no_met_bar():
     text = cifar_section.drawn(plain())
     assert cifar_section.bars(plain()) == [False]
-    assert text.count("not trained yet") == 7
+    assert text.count("not trained yet") == len(ARMS) + 2
     assert "The learned policy has not been trained yet." in text
 
 
@@ -157,6 +157,26 @@ def test_arms_that_were_not_trained_alike_are_said_to_be():
     alike = cifar_section.drawn([*plain(), arm("blockdrop", 0.93), arm("spread", 0.92)])
     assert "not trained alike" not in alike
     assert "BlockDrop (learned policy), fixed path (spread-k): 20 epochs over 50,000" in alike
+
+
+def test_arms_that_go_on_from_a_fixed_path_tell_both_trainings_and_carry_the_bar():
+    short = {**RECIPE, "epochs": 10, "learning_rate": 0.01}
+    curve = arm("spread", 0.9)["curve"][:10]
+    begun = arm(BEGUN, 0.94, recipe=short, curve=curve, seconds=3000)
+    control = arm(LONGER, 0.93, recipe=short, curve=curve, seconds=1500)
+    alone = scored(ONE_PATH, 0.92, 127.4, seed=9, policy_mflops=0.0, blocks=27, kept=14, paths=1)
+    rows = [*plain(), arm("blockdrop", 0.92), arm(BEST_PATH, 0.93), begun, control, alone]
+    assert cifar_section.bars(rows) == [True]
+    assert cifar_section.bars(rows[:-3]) == [False]
+    text = cifar_section.drawn(rows)
+    assert f"| of {ARMS[BEGUN]} | found |" in text
+    assert "| 20 + 10 | 6,000 + 3,000 |" in text
+    assert f"After that, {ARMS[BEGUN]}, {ARMS[LONGER]}: 10 epochs over 50,000" in text
+    assert "not trained alike" not in text
+    lines = text.splitlines()
+    where = next(i for i, line in enumerate(lines) if line.startswith(f"| {ARMS[BEGUN]} | "))
+    assert "commonest path for every image" in lines[where + 1]
+    assert f"| {ARMS[BEGUN]} | {ARMS[LONGER]} | +" in text
 
 
 def file_of(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:

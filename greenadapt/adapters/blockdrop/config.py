@@ -9,7 +9,7 @@ from greenadapt.adapters.options import check_share, check_whole
 from greenadapt.errors import OptionError, did_you_mean
 
 POLICIES = ("learned", "spread", "first", "random", "sensitivity")
-OBJECTIVES = ("reinforce", "gumbel")
+OBJECTIVES = ("reinforce", "gumbel", "counterfactual")
 GRANULARITIES = ("block", "branch")
 EXECUTIONS = ("auto", "grouped", "gathered", "masked")
 _MOST_PATHS = 4096
@@ -28,8 +28,9 @@ class BlockDropConfig:
             `greenadapt.adapters.blockdrop.fixed.find_best_path`; until then it keeps all.
         granularity: "block" drops whole residual blocks, "branch" attention and MLP by themselves, where a
             block has both; in a network without such blocks the two are the same.
-        objective: How a learned policy is trained: "reinforce" as in the paper, or "gumbel", by
-            straight-through gradients from the best fixed path.
+        objective: How a learned policy is trained: "reinforce" as in the paper; "gumbel", by
+            straight-through gradients from the best fixed path; or "counterfactual", by what one other
+            decision would have done, for a network that was trained on a fixed path.
         paths: Most distinct paths that a learned policy may take; 0 is as many as it likes. The whole
             network is always one of them.
         policy_net: timm name of the policy's network; "auto" takes the paper's ResNet-8 up to 64 px, and

@@ -13,15 +13,22 @@ Network = Mapping[str, Any]
 """One row of the file, as `tests.bench.blockdrop.cifar.evaluate` writes it."""
 RIVAL = 32
 """Depth of the plain ResNet whose FLOPs no arm may exceed."""
-LEARNED = "blockdrop"
+BEGUN, JOINT, BEST_PATH = "begun", "blockdrop", "sensitivity"
+LONGER = "sensitivity-longer"
 ARMS = {
-    LEARNED: "BlockDrop (learned policy)",
+    BEGUN: "BlockDrop (learned policy, after the fixed path)",
+    JOINT: "BlockDrop (learned policy)",
     "spread": "fixed path (spread-k)",
     "random": "fixed path (random-k)",
     "first": "fixed path (first-k)",
-    "sensitivity": "fixed path (from sensitivity)",
+    BEST_PATH: "fixed path (from sensitivity)",
+    LONGER: "fixed path (from sensitivity, longer)",
 }
-ONE_PATH = "blockdrop, one path"
+LEARNED = (BEGUN, JOINT)
+"""The arms with a learned policy, the one that the bar is of first."""
+CONTINUED = (BEGUN, LONGER)
+"""The arms that begin with the weights of `BEST_PATH`."""
+ONE_PATH = "one path"
 """The learned arm without its policy: every image on the path that it takes most often."""
 TITLES = {**ARMS, ONE_PATH: "its commonest path for every image (no policy)"}
 _TRAINED_ON, _TESTED_ON = 50_000, 10_000
@@ -46,7 +53,12 @@ def plain_of(rows: Sequence[Network]) -> list[Network]:
 
 def fixed_of(rows: Sequence[Network]) -> list[Network]:
     """The arms with a fixed path."""
-    return [row for row in rows if row["name"] in ARMS and row["name"] != LEARNED]
+    return [row for row in rows if row["name"] in ARMS and row["name"] not in LEARNED]
+
+
+def learned_of(rows: Sequence[Network]) -> Network | None:
+    """The arm with a learned policy that the bar is of: the first of `LEARNED` that has been trained."""
+    return next((named(rows)[name] for name in LEARNED if name in named(rows)), None)
 
 
 def title(row: Network) -> str:

@@ -1,8 +1,10 @@
 """How BlockDrop trains: one objective for each way to find a policy, and the plain one of fixed policies.
 
-    stages.py            what both objectives of a learned policy share: modes, the base's loss, settling
+    stages.py            what all objectives of a learned policy share: modes, the base's loss, settling
     ├── reinforce.py     the paper's: a curriculum, rewards, a self-critical baseline, then joint training
-    └── relaxed.py       beyond it: from the best fixed path, by straight-through gradients
+    └── from_path.py     beyond it: both begin with a path, the best fixed one unless another was given
+        ├── relaxed.py          straight-through gradients, on sampled paths
+        └── counterfactual.py   what one flipped decision does, near paths the base is trained on
     fixed.py             a fixed policy: find its path if it must be found, then train plainly
     terms.py             the terms of the losses
     optimizers.py        SGD for the base and AdamW for the policy, in one
@@ -21,17 +23,32 @@ Source: Wu et al., "BlockDrop", CVPR 2018, sections 3.2 and 3.3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from greenadapt.adapters.blockdrop.objectives.counterfactual import CounterfactualObjective
 from greenadapt.adapters.blockdrop.objectives.fixed import FixedObjective
 from greenadapt.adapters.blockdrop.objectives.reinforce import ReinforceObjective
 from greenadapt.adapters.blockdrop.objectives.relaxed import RelaxedObjective
+from greenadapt.adapters.blockdrop.objectives.stages import PolicyObjective
 
 if TYPE_CHECKING:
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
     from greenadapt.interfaces import Objective, Teacher
 
-__all__ = ["FixedObjective", "ReinforceObjective", "RelaxedObjective", "objective_of"]
+__all__ = [
+    "CounterfactualObjective",
+    "FixedObjective",
+    "ReinforceObjective",
+    "RelaxedObjective",
+    "objective_of",
+]
+
+_LEARNED: dict[str, Callable[..., PolicyObjective]] = {
+    "reinforce": ReinforceObjective,
+    "gumbel": RelaxedObjective,
+    "counterfactual": CounterfactualObjective,
+}
 
 
 def objective_of(model: BlockDrop, teacher: Teacher | None, epochs: int) -> Objective:
@@ -44,6 +61,4 @@ def objective_of(model: BlockDrop, teacher: Teacher | None, epochs: int) -> Obje
     """
     if model.greenadapt_policy is None:
         return FixedObjective(model, teacher)
-    if model.greenadapt_config.objective == "gumbel":
-        return RelaxedObjective(model, teacher, epochs)
-    return ReinforceObjective(model, teacher, epochs)
+    return _LEARNED[model.greenadapt_config.objective](model, teacher, epochs)

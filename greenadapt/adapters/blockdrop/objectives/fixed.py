@@ -33,9 +33,9 @@ class FixedObjective(Distillation):
         self.retrofit = model
 
     def prepare(self, loader: DataLoader[Any]) -> None:
-        """Finds the best path on the first images, under the policy "sensitivity"; else nothing."""
+        """Finds the best path on the first images, under a policy "sensitivity" that has none yet."""
         config = self.retrofit.greenadapt_config
-        if config.policy == "sensitivity" and config.keep < 1:
+        if config.policy == "sensitivity" and config.keep < 1 and all(self.retrofit.greenadapt_kept or ()):
             find_best_path(self.model, first_images(loader), config.keep, adapted=True)
 
 

@@ -9,36 +9,24 @@ would change if the gate moved. A block that runs tells the slope at 1, where a 
 that was dropped tells it at 0. Each is weighted by one over twice its chance, so that on average their mean
 is taken: what a block is worth by the trapezoidal rule.
 
-    logit z  <──  worth, in units of its spread over the batch  -  price of a block  -  DECAY * z
-
-Straight through means that z moves by its worth itself, not by the slope of a sigmoid, so that no decision is
-ever beyond recall. The decay makes z a prediction: it comes to rest where it is proportional to what the
-block is worth for such an image, less the price. The price rises while more blocks are kept than the budget
-has, and falls while fewer are. Before the settling all logits are shifted by the one number with which the
-share of blocks kept over the training images is the budget's.
-
-The policy starts from the best fixed path (`greenadapt.adapters.blockdrop.fixed`), found on unlabelled
-images, and so needs no curriculum: the base learns from the first step on, on paths near those that will run.
+What moves a logit is that worth, a price and a decay; see the module `from_path` beside this one. Straight
+through means that z moves by its worth itself, not by the slope of a sigmoid.
 
 Source of the gradient: Bengio et al., arXiv 1308.3432; of the sampling: Jang et al., ICLR 2017.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
 
-from greenadapt.adapters.blockdrop.fixed import find_best_path
-from greenadapt.adapters.blockdrop.objectives.fixed import first_images
-from greenadapt.adapters.blockdrop.objectives.stages import PolicyObjective
+from greenadapt.adapters.blockdrop.objectives.from_path import EDGE, FromPathObjective, pull
 from greenadapt.adapters.blockdrop.objectives.terms import bounded
-from greenadapt.adapters.blockdrop.paths import asked
 from greenadapt.adapters.distillation import hits
 from greenadapt.adapters.execution import Gathered
 from greenadapt.adapters.gates import Rowwise
@@ -50,17 +38,9 @@ if TYPE_CHECKING:
 
 EXPLORED = 0.97
 """Bound of the probabilities that paths are sampled from."""
-PRICE = 30.0
-"""Of a block, in units of the spread of worths, for each block over the budget by a share of one."""
-DECAY = 0.03
-_MOST = 4.0
-"""Worths beyond so many spreads count as that: few images must not decide for all."""
-SURE = 2.0
-"""Logit of the policy's decisions on the best fixed path: sigmoid(2) = 0.88."""
-_EDGE = 1e-6
 
 
-class RelaxedObjective(PolicyObjective):
+class RelaxedObjective(FromPathObjective):
     """Joint training of base and policy by straight-through gradients; see the module for what it is.
 
     Args:
@@ -76,25 +56,13 @@ class RelaxedObjective(PolicyObjective):
         super().__init__(model, teacher, epochs)
         self.norms = norms_of(self.network)
 
-    def prepare(self, loader: DataLoader[Any]) -> None:
-        """Finds the best fixed path on the first images and has the policy begin with it."""
-        super().prepare(loader)
-        found = find_best_path(self.network, first_images(loader), self.keep, adapted=True)
-        begin_with(self.policy, found.path)
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Holds the policy to its budget before the base settles on what it decides."""
-        if epoch == self.settling_from and self.loader is not None:
-            hold_to(self.policy, self.loader, self.keep)
-        super().begin_epoch(epoch)
-
     def explore(
         self, images: Tensor, labels: Tensor, probabilities: Tensor, greedy: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Loss of a sampled path, with gradients for the decisions, and which images it gets right."""
         chances = bounded(probabilities.detach(), EXPLORED)
         sampled = torch.bernoulli(chances).bool()
-        logits_kept = torch.logit(probabilities, _EDGE)
+        logits_kept = torch.logit(probabilities, EDGE)
         slack = logits_kept - logits_kept.detach()
         self._straight_through(slack, logits_kept.detach(), 0.5 / torch.where(sampled, chances, 1 - chances))
         logits = self.model.forward_in(images, Relaxed(sampled, slack, self.norms))
@@ -102,49 +70,8 @@ class RelaxedObjective(PolicyObjective):
         return self.base_loss(images, logits, labels), hits(logits.detach(), labels)
 
     def _straight_through(self, slack: Tensor, z: Tensor, weights: Tensor) -> None:
-        over = float((z >= 0).float().mean()) - self.budget
-
-        def moved(gradient: Tensor) -> Tensor:
-            worth = gradient * weights
-            spread = worth.square().mean().sqrt()
-            limited = worth.clamp(-_MOST * spread, _MOST * spread)
-            return limited + spread * (PRICE * over + DECAY * z)
-
-        slack.register_hook(moved)
-
-
-def begin_with(policy: Any, path: Sequence[bool]) -> None:
-    """Has a policy decide for this path, [K], whatever the image, and leaves it within reach of a change."""
-    for layer in _last_layers(policy, len(path)):
-        with torch.no_grad():
-            layer.weight.zero_()
-            layer.bias.copy_(torch.tensor([SURE if kept else -SURE for kept in path]))
-
-
-def hold_to(policy: Any, loader: Iterable[Any], keep: float) -> None:
-    """Shifts all logits of a policy by one number, so that it keeps this share of the blocks of some images.
-
-    Args:
-        policy: Gives probabilities [B, K].
-        loader: Batches of images, or of images and labels.
-        keep: Share of the blocks.
-    """
-    z = torch.logit(asked(policy, loader, next(policy.parameters()).device), _EDGE)
-    flat = z.flatten().sort(descending=True).values
-    count = max(1, min(len(flat) - 1, round(keep * len(flat))))
-    # Midway between the last that is kept and the first that is not.
-    threshold = float((flat[count - 1] + flat[count]) / 2)
-    with torch.no_grad():
-        for layer in _last_layers(policy, z.shape[1]):
-            layer.bias.sub_(threshold)
-
-
-def _last_layers(policy: Any, blocks: int) -> list[Any]:
-    heads = policy.net.get_classifier()
-    return [
-        [m for m in head.modules() if getattr(m, "bias", None) is not None and len(m.bias) == blocks][-1]
-        for head in (heads if isinstance(heads, (tuple, list)) else [heads])
-    ]
+        over = self.over(z)
+        slack.register_hook(lambda gradient: pull(gradient * weights, z, over))
 
 
 class Relaxed:

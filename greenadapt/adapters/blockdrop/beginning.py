@@ -1,0 +1,110 @@
+"""Where a learned policy begins: with every block kept, with a path, or where a fixed path was trained to.
+
+    a fresh wrap              keeps all                                    `policy_net.open_head`
+    "gumbel" and the like     the best fixed path of the base              `begin_with`
+    after a fixed path        that path, with the weights trained on it    `begin_from`
+
+A policy and its base that are trained together from the start chase each other: the base must learn to do
+without blocks while the policy still changes its mind about which. After a fixed path was trained, what is
+left to learn is where an image needs less than that path, or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from greenadapt.errors import ModelError, OptionError
+
+SURE = 2.0
+"""Logit of a policy's decisions on the path that it begins with: sigmoid(2) = 0.88."""
+_OWN = "greenadapt_"
+
+
+def begin_with(policy: Any, path: Sequence[bool]) -> None:
+    """Has a policy decide for this path, [K], whatever the image, and leaves it within reach of a change."""
+    for layer in last_layers(policy, len(path)):
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.copy_(torch.tensor([SURE if kept else -SURE for kept in path]))
+
+
+def begin_from(model: nn.Module, fixed: nn.Module) -> None:
+    """Has a model with a learned policy begin as one that was trained under a fixed path has ended.
+
+    Its base gets those weights, and its policy decides for that path whatever the image: both models give
+    the same logits, up to what the way of running them rounds. A training goes on from there. Where `keep` is
+    below the share of the path, the policy has to find the images that can do with less.
+
+    Args:
+        model: Wrapped with ``policy="learned"`` and an objective that begins with a path, such as
+            "counterfactual".
+        fixed: Of the same base, wrapped with a fixed policy and trained; it is left as it is.
+
+    Raises:
+        ModelError: One of them is not such a model, or their bases differ.
+        OptionError: The model's objective begins elsewhere.
+    """
+    path = _path_of(fixed)
+    policy = _policy_of(model)
+    base = {name: value for name, value in fixed.state_dict().items() if not name.startswith(_OWN)}
+    own = {name: value.shape for name, value in model.state_dict().items() if not name.startswith(_OWN)}
+    if {name: value.shape for name, value in base.items()} != own or len(path) != _blocks(model):
+        raise ModelError(
+            "The model cannot begin from that one: their bases differ.",
+            f"{_named(model)} with {_blocks(model)} droppable blocks, and {_named(fixed)} with {len(path)}.",
+            "Wrap the same network for both, with the same granularity.",
+        )
+    model.load_state_dict(base, strict=False)
+    begin_with(policy, path.tolist())
+
+
+def last_layers(policy: Any, blocks: int) -> list[Any]:
+    """The layers of a policy that give its logits, one for each classifier of its network."""
+    heads = policy.net.get_classifier()
+    return [
+        [m for m in head.modules() if getattr(m, "bias", None) is not None and len(m.bias) == blocks][-1]
+        for head in (heads if isinstance(heads, (tuple, list)) else [heads])
+    ]
+
+
+def _path_of(fixed: Any) -> Tensor:
+    path = getattr(fixed, "greenadapt_path", None)
+    if path is None:
+        raise ModelError(
+            "There is no fixed path to begin from.",
+            f"{_named(fixed)} is not under BlockDrop with a fixed policy.",
+            "Wrap with policy='sensitivity' or 'spread', fine-tune that, and begin from it.",
+        )
+    found: Tensor = path
+    return found
+
+
+def _policy_of(model: Any) -> nn.Module:
+    policy = getattr(model, "greenadapt_policy", None)
+    if policy is None:
+        raise ModelError(
+            "There is no policy that could begin from that path.",
+            f"{_named(model)} is not under BlockDrop with a learned policy.",
+            "Wrap with policy='learned', objective='counterfactual' and keep below 1.",
+        )
+    objective = model.greenadapt_config.objective
+    if objective == "reinforce":
+        raise OptionError(
+            "This objective begins with every block kept, not with a path.",
+            f"objective={objective!r}",
+            "Use objective='counterfactual', or 'gumbel'.",
+        )
+    found: nn.Module = policy
+    return found
+
+
+def _blocks(model: Any) -> int:
+    return int(model.greenadapt_blocks)
+
+
+def _named(model: Any) -> str:
+    return str(getattr(type(model), "retrofit_base", type(model)).__name__)
