@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FALLBACK_INPUT = (3, 224, 224)
+_IDLE = ("Identity", "Drop", "AlphaDropout", "FeatureAlphaDropout")
+"""How the names of layers begin that pass on what they get, once trained."""
 
 
 def input_shape(model: nn.Module) -> tuple[int, int, int]:
@@ -62,3 +64,15 @@ def looks_untrained(model: nn.Module) -> bool:
         if p.ndim == 1
     ]
     return bool(scales) and all((p == p.flatten()[0]).all() for p in scales)
+
+
+def layers(model: nn.Module) -> dict[str, str]:
+    """What the layers of a model say of themselves, by name; layers made of others say only their kind.
+
+    Those that do nothing outside training are left out.
+    """
+    return {
+        name: type(module).__name__ if any(module.children()) else repr(module)
+        for name, module in model.named_modules()
+        if not type(module).__name__.startswith(_IDLE)
+    }

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-_IDLE = ("Identity", "Drop", "AlphaDropout", "FeatureAlphaDropout")
-"""How the names of layers begin that pass on what they get, once trained."""
-
-
 def with_recipe(model: nn.Module, recipe: Recipe) -> nn.Module:
     """The model, which carries this recipe from now on."""
     model.greenadapt_recipe = recipe  # type: ignore[assignment]
@@ -140,23 +136,11 @@ def check_rebuilds(recipe: Recipe, model: nn.Module) -> None:
         "that one: load_state_dict loses no training."
     )
     check_fit(again.state_dict(), model.state_dict(), happened, todo)
-    mine, others = _layers(model), _layers(again)
+    mine, others = inspection.layers(model), inspection.layers(again)
     for name in (*mine, *others):
         if mine.get(name) != others.get(name):
             seen = f"{name or 'It'} is {mine.get(name, 'not there')}, not {others.get(name, 'there')}."
             raise ModelError(happened, seen, todo)
-
-
-def _layers(model: nn.Module) -> dict[str, str]:
-    """What the layers of a model say of themselves, by name; layers made of others say only their kind.
-
-    Those that do nothing outside training are left out.
-    """
-    return {
-        name: type(module).__name__ if any(module.children()) else repr(module)
-        for name, module in model.named_modules()
-        if not type(module).__name__.startswith(_IDLE)
-    }
 
 
 def check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, todo: str = "") -> None:

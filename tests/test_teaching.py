@@ -72,12 +72,16 @@ def test_a_teacher_that_has_the_whole_loss_needs_no_labels(adapter, options):
     assert not same(half, right)
 
 
-def test_norms_that_are_frozen_keep_their_statistics_and_learn_their_scale():
-    before, after = trained("blockdrop", {"keep": 0.5, "policy": "spread"}, data(), freeze_norms=True)
+@pytest.mark.parametrize(
+    "options",
+    [{"policy": "spread"}, *({"objective": name} for name in ("reinforce", "gumbel", "counterfactual"))],
+)
+def test_norms_that_are_frozen_keep_their_statistics_and_learn_their_scale(options):
+    before, after = trained("blockdrop", {"keep": 0.5, **options}, data(), freeze_norms=True)
     statistics = [name for name in before if "running" in name or "batches" in name]
     assert all(torch.equal(before[name], after[name]) for name in statistics)
     assert not torch.equal(before["bn1.weight"], after["bn1.weight"])
-    _, free = trained("blockdrop", {"keep": 0.5, "policy": "spread"}, data())
+    _, free = trained("blockdrop", {"keep": 0.5, **options}, data())
     assert not torch.equal(before["bn1.running_mean"], free["bn1.running_mean"])
 
 

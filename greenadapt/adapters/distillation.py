@@ -12,7 +12,9 @@ from torch.utils.data import DataLoader
 from greenadapt.interfaces import Teacher
 
 
-def taught_loss(images: Tensor, logits: Tensor, labels: Tensor, teacher: Teacher | None) -> Tensor:
+def taught_loss(
+    images: Tensor, logits: Tensor, labels: Tensor, teacher: Teacher | None, taught: Tensor | None = None
+) -> Tensor:
     """Mean over a batch of (1 - w) CE(labels) + w T² KL(teacher || model), both softened by T.
 
     Args:
@@ -20,6 +22,7 @@ def taught_loss(images: Tensor, logits: Tensor, labels: Tensor, teacher: Teacher
         logits: What it made of them, [B, classes].
         labels: int64, [B], or the shares of the classes, [B, classes]. With w = 1 they count for nothing.
         teacher: It, w and T; None for cross-entropy alone.
+        taught: The teacher's logits, [B, classes], if it was asked already.
 
     Returns:
         A scalar, float32 even under autocast.
@@ -29,8 +32,8 @@ def taught_loss(images: Tensor, logits: Tensor, labels: Tensor, teacher: Teacher
     logits = logits.float()
     if teacher is None:
         return F.cross_entropy(logits, labels)
-    with torch.no_grad():
-        taught: Tensor = teacher.network(images)
+    if taught is None:
+        taught = answer(teacher, images)
     temperature = teacher.temperature
     soft = F.kl_div(
         F.log_softmax(logits / temperature, 1),
@@ -41,6 +44,13 @@ def taught_loss(images: Tensor, logits: Tensor, labels: Tensor, teacher: Teacher
     if teacher.share == 1:
         return temperature**2 * soft
     return (1 - teacher.share) * F.cross_entropy(logits, labels) + teacher.share * temperature**2 * soft
+
+
+@torch.no_grad()
+def answer(teacher: Teacher, images: Tensor) -> Tensor:
+    """Logits of a teacher, [B, classes], for images [B, C, H, W]."""
+    logits: Tensor = teacher.network(images)
+    return logits
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:

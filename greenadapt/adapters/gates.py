@@ -13,14 +13,16 @@ the first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from greenadapt.adapters.norms import batch_norms, statistics_put_back, still
 from greenadapt.adapters.residual.block import Address, ResidualBlock, forget, note
 from greenadapt.adapters.residual.branches import Quiet, alone, quieten
 from greenadapt.adapters.retrofit import Retrofit, become
@@ -122,14 +124,25 @@ class _Step:
         """The block, or its branch, on these rows."""
         rest, kwargs = self._others(rows)
         call = self.plain if self.known.branch is None else self._alone
+        if rows is not None and len(rows) == 1 and self.gate.training:  # type: ignore[attr-defined]
+            call = partial(self._on_one_sample, call)
         if self.gate._recomputes():
-            return checkpoint(call, x, *rest, use_reentrant=False, **kwargs)
+            return checkpoint(call, x, *rest, use_reentrant=False, context_fn=self._contexts, **kwargs)
         return call(x, *rest, **kwargs)
 
     def shortcut(self, x: Tensor, rows: Tensor | None) -> Any:
         """What is passed on of these rows when the block is dropped."""
         rest, kwargs = self._others(rows)
         return self.known.passage(self.gate, (x, *rest), kwargs)  # type: ignore[arg-type]
+
+    def _on_one_sample(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        # One sample of a batch is no sample of its statistics, and at 1x1 pixels a norm refuses it.
+        with still(batch_norms(self.gate)):  # type: ignore[arg-type]
+            return call(*args, **kwargs)
+
+    def _contexts(self) -> tuple[Any, Any]:
+        # What is recomputed has moved the statistics of its norms already.
+        return nullcontext(), statistics_put_back(batch_norms(self.gate))  # type: ignore[arg-type]
 
     def _alone(self, *args: Any, **kwargs: Any) -> Any:
         with alone(self.known.branch):  # type: ignore[arg-type]

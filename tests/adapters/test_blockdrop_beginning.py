@@ -15,9 +15,9 @@ from greenadapt.testing import awake
 PATH = [True, False, True, True, False, True]
 
 
-def base(name="cifar_resnet14", seed=0):
+def base(name="cifar_resnet14", seed=0, **arguments):
     torch.manual_seed(seed)
-    return awake(name, in_chans=1)
+    return awake(name, in_chans=1, **arguments)
 
 
 def learned(model=None, **options):
@@ -46,6 +46,25 @@ def test_a_policy_begins_as_the_fixed_path_has_ended():
         assert torch.equal(value, before[name])
     model.conv1.weight.data.zero_()
     assert ended.conv1.weight.any()
+
+
+def test_the_recipe_tells_what_the_weights_went_through():
+    data = DataLoader(TensorDataset(pictures(), torch.arange(16) % 10), batch_size=8)
+    ended, model = fixed(), learned()
+    greenadapt.finetune(ended, data, epochs=1, meter=None, device="cpu")
+    begin_from(model, ended)
+    assert model.greenadapt_recipe.training == ended.greenadapt_recipe.training
+    assert model.greenadapt_recipe.base.weights == ended.greenadapt_recipe.base.weights
+    assert model.greenadapt_recipe.options["policy"] == "learned"
+    greenadapt.finetune(model, data, epochs=2, meter=None, device="cpu")
+    assert len(model.greenadapt_recipe.training) == 2
+
+
+def test_paths_that_were_limited_before_are_chosen_anew():
+    model, ended = learned(paths=2).eval(), fixed()
+    model.greenadapt_allowed.copy_(torch.tensor([[False, True] * 3, [True] * 6]))
+    begin_from(model, ended)
+    torch.testing.assert_close(model(pictures()), ended(pictures()))
 
 
 def test_a_training_goes_on_from_there_and_finds_no_path_of_its_own():
@@ -78,6 +97,9 @@ def test_a_path_that_was_found_is_kept_when_its_training_goes_on():
         (fixed, fixed, ModelError, "no policy that could begin"),
         (lambda: learned(objective="reinforce"), fixed, OptionError, "begins with every block kept"),
         (lambda: learned(base("cifar_resnet20")), fixed, ModelError, "their bases differ"),
+        (learned, lambda: fixed(base(shortcut="subsample")), ModelError, "layer2.0.downsample is Subsample"),
+        (learned, lambda: fixed(base(num_classes=7)), ModelError, "out_features=7"),
+        (learned, lambda: fixed(path=[True] * 6), ModelError, "keeps every block"),
     ],
 )
 def test_what_cannot_be_begun_from_is_refused_and_changes_nothing(make, ended, error, told):

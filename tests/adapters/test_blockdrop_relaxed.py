@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import greenadapt
-from greenadapt.adapters.blockdrop.beginning import begin_with
+from greenadapt.adapters.blockdrop.beginning import SURE, begin_with
 from greenadapt.adapters.blockdrop.objectives import FixedObjective, RelaxedObjective
 from greenadapt.adapters.blockdrop.objectives.from_path import DECAY, PRICE, hold_to
 from greenadapt.adapters.blockdrop.objectives.relaxed import Relaxed, norms_of
@@ -112,6 +112,21 @@ def test_all_logits_are_shifted_alike_until_the_budget_holds():
     hold_to(model.greenadapt_policy, loader(), 0.3)
     assert model.eval().greenadapt_paths(pictures(64)).float().mean().item() == pytest.approx(0.3, abs=0.01)
     assert len(model.greenadapt_policy.net.fc.bias.unique()) == 1
+
+
+@pytest.mark.parametrize("keep", [0.4, 0.5, 0.6, 0.9])
+def test_decisions_that_are_alike_go_together(keep):
+    model = retrofit()
+    begin_with(model.greenadapt_policy, [True, False] * 3)
+    hold_to(model.greenadapt_policy, loader(), keep)
+    assert model.eval().greenadapt_paths(pictures(64)).float().mean().item() == 0.5
+
+
+def test_a_policy_of_one_block_and_one_image_is_left_as_it_is():
+    model = retrofit()
+    begin_with(model.greenadapt_policy, [True] * 6)
+    hold_to(model.greenadapt_policy, [pictures(1)], 0.5)
+    assert (model.greenadapt_policy.net.fc.bias == SURE).all()
 
 
 def calibrate(model, images):

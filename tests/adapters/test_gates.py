@@ -7,7 +7,7 @@ import timm
 import torch
 
 from greenadapt.adapters.execution import Gathered, OnePath, execute
-from greenadapt.adapters.gates import all_sliceable, gate, running, under
+from greenadapt.adapters.gates import all_sliceable, checkpoint_gates, gate, running, under
 from greenadapt.adapters.residual import residual_blocks
 from tests.adapters.test_residual import Net, Plain
 from tests.bench.zoo.oracle import awake
@@ -64,6 +64,38 @@ def test_mixed_batches_of_blocks_with_more_arguments(name, options, sliceable):
         expected = one_by_one(model, images, table)
         found = execute(model, images, table, "gathered", sliceable=sliceable)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_checkpointing_moves_the_statistics_of_norms_once():
+    images, moved = torch.randn(4, 3, 64, 64), []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = awake(timm.create_model("test_resnet")).train()
+        gate(residual_blocks(model))
+        checkpoint_gates(model, checkpointing)
+        count = sum(b.droppable for b in residual_blocks(model))
+        with under(OnePath((True,) * count)):
+            model(images).square().sum().backward()
+        moved.append(dict(model.named_buffers()))
+    for name, value in moved[0].items():
+        torch.testing.assert_close(value, moved[1][name], rtol=0, atol=0)
+    assert moved[1]["bn1.num_batches_tracked"] == 1
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_one_sample_alone_is_trained_on_the_statistics_that_a_block_has(checkpointing):
+    model = awake(timm.create_model("resnet18")).train()
+    gate(residual_blocks(model))
+    checkpoint_gates(model, checkpointing)
+    table = torch.ones(4, sum(b.droppable for b in residual_blocks(model)), dtype=torch.bool)
+    table[1:, -1] = False
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    # The last stage has 1x1 pixels, of which a norm in train mode wants two.
+    execute(model, torch.randn(4, 3, 32, 32), table, "gathered").square().sum().backward()
+    assert torch.equal(model.layer4[1].bn1.running_mean, before["layer4.1.bn1.running_mean"])
+    assert not torch.equal(model.layer4[0].bn1.running_mean, before["layer4.0.bn1.running_mean"])
+    assert model.layer4[1].conv1.weight.grad.any()
+    assert all(module.training for module in model.modules())
 
 
 def test_checkpointing_gives_the_gradients_of_the_same_path():

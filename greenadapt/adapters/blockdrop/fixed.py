@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from greenadapt.adapters.execution import OnePath
+from greenadapt.adapters.norms import batch_norms, on_batch_statistics
 from greenadapt.adapters.options import check_share
 from greenadapt.errors import DataError, ModelError
 
@@ -114,7 +114,7 @@ def find_best_path(
         if not batches:
             raise DataError("No path can be found without images.", "There are none.", "Give a few hundred.")
         whole = [F.log_softmax(_logits(model, batch, (True,) * blocks), 1) for batch in batches]
-        with _batch_statistics(model if adapted else nn.Identity()):
+        with on_batch_statistics(batch_norms(model) if adapted else []):
             found = _search(model, batches, whole, count_kept(blocks, keep))
     if model.greenadapt_policy is None:
         model.set_path(found.path)
@@ -192,18 +192,3 @@ def _measuring(model: Any) -> Iterator[torch.device]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def _batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch norms use the statistics of the batch, and keep their own."""
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    kept = [(norm.running_mean, norm.running_var) for norm in norms]
-    for norm in norms:
-        # Without statistics of its own a norm takes the batch's, in eval mode too.
-        norm.running_mean = norm.running_var = None
-    try:
-        yield
-    finally:
-        for norm, (mean, variance) in zip(norms, kept, strict=True):
-            norm.running_mean, norm.running_var = mean, variance

@@ -134,7 +134,7 @@ class Policy(nn.Module):
 
     def notes(self) -> list[str]:
         """What a reader of a description must know of the policy."""
-        notes = ["?: decided for each image; a policy that was never trained keeps every block"]
+        notes = ["?: decided for each image; before it is trained, a policy decides alike for all of them"]
         if self.weights == "random":
             notes.append(f"the policy starts from random weights: {self._why_random}")
         elif self.weights is not None:

@@ -7,7 +7,7 @@ the worth itself, not by the slope of a sigmoid, so that no decision is ever bey
 a prediction: it rests where it is proportional to what the block is worth for such an image, less the price.
 The price rises while more blocks are kept than the budget has, and falls while fewer are. Before the settling
 all logits are shifted by the one number with which the share of blocks kept over the training images is the
-budget's.
+budget's, or as near below it as ties allow.
 
 A policy that keeps every block starts from the best fixed path (`greenadapt.adapters.blockdrop.fixed`), found
 on unlabelled images; one that leaves blocks out already, because it was trained or begun from a fixed path
@@ -35,6 +35,8 @@ PRICE = 30.0
 DECAY = 0.03
 MOST = 4.0
 """Worths beyond so many spreads count as that: few images must not decide for all."""
+_TIED = 1e-4
+"""Logits closer than this are the same; it is what they lose as probabilities."""
 EDGE = 1e-6
 """Probabilities are told from 0 and 1 by this much, when their logits are asked for."""
 
@@ -76,6 +78,9 @@ def pull(slope: Tensor, z: Tensor, over: float) -> Tensor:
 def hold_to(policy: Any, loader: Iterable[Any], keep: float) -> None:
     """Shifts all logits of a policy by one number, so that it keeps this share of the blocks of some images.
 
+    Decisions with the same logit go together: then it is as much of the share as fits. If the first of them
+    are more than the share already, the policy is left as it is.
+
     Args:
         policy: Gives probabilities [B, K].
         loader: Batches of images, or of images and labels.
@@ -83,9 +88,12 @@ def hold_to(policy: Any, loader: Iterable[Any], keep: float) -> None:
     """
     z = torch.logit(asked(policy, loader, next(policy.parameters()).device), EDGE)
     flat = z.flatten().sort(descending=True).values
-    count = max(1, min(len(flat) - 1, round(keep * len(flat))))
+    first_dropped = float(flat[min(len(flat) - 1, max(1, round(keep * len(flat))))])
+    above = flat[flat > first_dropped + _TIED]
+    if len(above) == 0:
+        return
     # Midway between the last that is kept and the first that is not.
-    threshold = float((flat[count - 1] + flat[count]) / 2)
+    threshold = (float(above[-1]) + first_dropped) / 2
     with torch.no_grad():
         for layer in last_layers(policy, z.shape[1]):
             layer.bias.sub_(threshold)

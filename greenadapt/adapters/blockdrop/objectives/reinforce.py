@@ -79,9 +79,6 @@ class ReinforceObjective(PolicyObjective):
             loss = loss + self.base_loss(images, logits, labels)
         return loss, baseline
 
-    @torch.no_grad()
     def _baseline(self, images: Tensor, greedy: Tensor) -> Tensor:
-        self.network.eval()
-        logits = self.model.forward_under(images, greedy)
-        self.set_modes()
-        return logits
+        with self.asking():
+            return self.model.forward_under(images, greedy)

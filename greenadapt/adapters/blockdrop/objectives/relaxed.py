@@ -17,19 +17,17 @@ Source of the gradient: Bengio et al., arXiv 1308.3432; of the sampling: Jang et
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from greenadapt.adapters.blockdrop.objectives.from_path import EDGE, FromPathObjective, pull
 from greenadapt.adapters.blockdrop.objectives.terms import bounded
 from greenadapt.adapters.distillation import hits
 from greenadapt.adapters.execution import Gathered
 from greenadapt.adapters.gates import Rowwise
+from greenadapt.adapters.norms import batch_norms, still
 from greenadapt.adapters.residual import residual_blocks
 from greenadapt.interfaces import Teacher
 
@@ -102,7 +100,7 @@ class Relaxed:
 
         def passed(x_rows: Tensor, rows: Tensor | None) -> Tensor:
             out = shortcut(x_rows, rows)
-            with torch.no_grad(), _still(self.norms.get(index, [])):
+            with torch.no_grad(), still(self.norms.get(index, [])):
                 worth = block(x_rows, rows) - out
             return _with_gate(out, column if rows is None else column[rows], worth)
 
@@ -134,19 +132,4 @@ def _with_gate(out: Tensor, gate: Tensor, worth: Tensor) -> Tensor:
 def norms_of(model: nn.Module) -> dict[int, list[nn.Module]]:
     """The batch norms of each block that can be dropped, by its number."""
     droppable = [block for block in residual_blocks(model) if block.droppable]
-    return {
-        index: [norm for norm in block.module.modules() if isinstance(norm, _BatchNorm)]
-        for index, block in enumerate(droppable)
-    }
-
-
-@contextmanager
-def _still(norms: list[nn.Module]) -> Iterator[None]:
-    modes = [norm.training for norm in norms]
-    for norm in norms:
-        norm.training = False
-    try:
-        yield
-    finally:
-        for norm, mode in zip(norms, modes, strict=True):
-            norm.training = mode
+    return {index: list(batch_norms(block.module)) for index, block in enumerate(droppable)}

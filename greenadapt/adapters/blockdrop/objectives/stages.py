@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -131,9 +133,11 @@ class PolicyObjective(ABC):
             greedy: bool, [B, K]: the policy's own decisions.
         """
 
-    def base_loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """What the base learns from the labels and from the teacher; a scalar."""
-        return taught_loss(images, logits, labels, self.teacher)
+    def base_loss(
+        self, images: Tensor, logits: Tensor, labels: Tensor, taught: Tensor | None = None
+    ) -> Tensor:
+        """What the base learns from the labels and from the teacher, who is asked unless it was; a scalar."""
+        return taught_loss(images, logits, labels, self.teacher, taught)
 
     def free_blocks(self, device: torch.device) -> Tensor:
         """The blocks that the policy decides on: bool, [K]; the others are kept."""
@@ -147,6 +151,18 @@ class PolicyObjective(ABC):
         own = {id(p) for p in self.policy.parameters()}
         for parameter in self.network.parameters():
             parameter.requires_grad_(policy if id(parameter) in own else base)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """The network in eval mode and without gradients; then each module in the mode that it had."""
+        modes = [(module, module.training) for module in self.network.modules()]
+        self.network.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
 
     def check(self, values: Tensor, what: str) -> None:
         """Stops the training if any of the values is no number.
