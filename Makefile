@@ -47,7 +47,7 @@ bench-zoo: $(DEV)  ## which of timm's architectures BlockDrop wraps, into docs/r
 	nice -n 19 "$(PYTHON)" -m tests.bench.zoo
 
 # Accuracy takes hours of training: tests.bench.blockdrop.cifar and .photos, whose files the page takes up.
-bench-blockdrop: $(DEV)  ## whether dropped blocks save time, and the whole page, into docs/results/ (12 minutes on two idle cores)
+bench-blockdrop: $(DEV)  ## whether dropped blocks save time, and the whole page, into docs/results/ (25 minutes on two idle cores)
 	"$(PYTHON)" -m tests.bench.blockdrop
 
 bench-biglittle: $(DEV)  ## the Big-Little networks: counts, realised savings, memory, into docs/results/ (about ten minutes, two idle cores)

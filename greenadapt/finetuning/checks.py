@@ -41,6 +41,9 @@ def check_data(model: nn.Module, loader: DataLoader[Any], what: str) -> None:
         ) from None
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataError(happened, f"A batch is no pair: {error}.", "Give (images, labels).") from error
+    if images.ndim != 4:
+        seen = f"A batch of images has shape {shape}, not [B, C, H, W]."
+        raise DataError(happened, seen, "Give a DataLoader, or what greenadapt.open_data gives.")
     if channels != input_shape(model)[0]:
         seen = f"A batch has shape {shape}; the model takes {input_shape(model)[0]} channel(s)."
         raise DataError(happened, seen, "Open the data with as many channels, or another model.")

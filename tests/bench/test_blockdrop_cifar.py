@@ -10,7 +10,7 @@ pytest.importorskip("PIL")
 
 from greenadapt.statistics import unpack_hits
 from tests.bench import cifar10
-from tests.bench.blockdrop import cifar, cifar_section, page
+from tests.bench.blockdrop import cifar, cifar_arms, cifar_section, page
 from tests.bench.blockdrop.cifar_figures import block_flops, measured, on_commonest_path
 
 here = pytest.mark.skipif(not cifar10.available(), reason="shared/data is not beside the checkout")
@@ -19,14 +19,13 @@ here = pytest.mark.skipif(not cifar10.available(), reason="shared/data is not be
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Trains an arm a few steps; returns its figures."""
-    monkeypatch.setattr(cifar.Recipe, "batch_size", 16)
-    monkeypatch.setattr(cifar, "_SEARCHED", 2)
+    monkeypatch.setattr(cifar_arms, "_SEARCHED", 2)
     monkeypatch.setattr("greenadapt.adapters.blockdrop.objectives.from_path.first_images", _few)
     monkeypatch.setattr("greenadapt.adapters.blockdrop.objectives.fixed.first_images", _few)
 
     def train(arm):
         folders = ["--results", str(tmp_path / "blockdrop-cifar"), "--work", str(tmp_path / "work")]
-        sizes = ["--images", "16", "--test-images", "24", "--epochs", "2"]
+        sizes = ["--images", "16", "--test-images", "24", "--epochs", "2", "--batch-size", "16"]
         assert cifar.main(["train", "--arm", arm, *sizes, *folders]) == 0
         return json.loads((tmp_path / "blockdrop-cifar" / f"{arm}.json").read_text())
 
@@ -81,6 +80,18 @@ def test_the_learned_arm_is_trained_evaluated_and_drawn(tmp_path, capsys, small)
 
 
 @here
+def test_the_plain_rival_is_trained_alike(tmp_path, small):
+    figures = small("plain")
+    assert figures["mflops"] == pytest.approx(137.7, abs=0.1)
+    assert figures["recipe"]["epochs"] == 2
+    assert "kept" not in figures
+    results = tmp_path / "blockdrop-cifar"
+    assert cifar.main(["evaluate", "--test-images", "24", "--results", str(results)]) == 0
+    rows = {row["name"]: row for row in json.loads((results / "comparison.json").read_text())["rows"]}
+    assert rows["plain"]["hits"] == figures["hits"]
+
+
+@here
 def test_two_arms_go_on_from_the_fixed_path_from_sensitivity(tmp_path, capsys, small):
     results = tmp_path / "blockdrop-cifar"
     folders = ["--results", str(results), "--work", str(tmp_path / "work")]
@@ -90,8 +101,8 @@ def test_two_arms_go_on_from_the_fixed_path_from_sensitivity(tmp_path, capsys, s
     control = small("sensitivity-longer")
     assert control["kept_by_block"] == path
     assert control["recipe"]["learning_rate"] == 0.01
-    model = cifar.wrapped("begun", 0.54, 0)
-    cifar._begin(model, "begun", results)
+    model = cifar_arms.wrapped("begun", 0.54, 0)
+    cifar_arms.begin(model, "begun", results)
     test = cifar10.first(cifar10.images("test"), 16)
     begun = measured(model, test)
     assert begun["kept_by_block"] == path
@@ -103,7 +114,7 @@ def test_two_arms_go_on_from_the_fixed_path_from_sensitivity(tmp_path, capsys, s
 
 @here
 def test_flops_of_all_blocks_are_those_of_the_plain_network():
-    model = cifar.wrapped("blockdrop", 0.5, 0)
+    model = cifar_arms.wrapped("blockdrop", 0.5, 0)
     rest, blocks = block_flops(model)
     assert rest + sum(blocks) == 2 * cifar10.macs(cifar10.plain(56))
     assert rest == 886_016
@@ -124,13 +135,13 @@ def test_published_weights_are_as_good_as_published():
 @here
 def test_fixed_arms_spend_what_the_rival_spends_at_most():
     data = cifar10.first(cifar10.images("train"), 2)
-    assert cifar.fitting_keep("spread", data, 0) == 15 / 27
-    assert cifar.fitting_keep("first", data, 0) == 14 / 27
+    assert cifar_arms.fitting_keep("spread", data, 0) == 15 / 27
+    assert cifar_arms.fitting_keep("first", data, 0) == 14 / 27
 
 
 @here
 def test_the_commonest_path_alone_costs_no_policy():
-    model = cifar.wrapped("blockdrop", 0.5, 0)
+    model = cifar_arms.wrapped("blockdrop", 0.5, 0)
     test = cifar10.first(cifar10.images("test"), 16)
     alone, whole = on_commonest_path(model, test), measured(model, test)
     assert alone["hits"] == whole["hits"]

@@ -11,7 +11,17 @@ import pytest
 from greenadapt.statistics import pack_hits
 from tests.bench.blockdrop import __main__ as command
 from tests.bench.blockdrop import cifar_section, execution, page
-from tests.bench.blockdrop.cifar_rows import ARMS, BEGUN, BEST_PATH, LEARNED, LONGER, ONE_PATH
+from tests.bench.blockdrop.cifar_rows import (
+    ALIKE,
+    ARMS,
+    BEGUN,
+    BEST_PATH,
+    LEARNED,
+    LONGER,
+    ONE_PATH,
+    minus,
+    plain_of,
+)
 
 PLAIN = {20: (0.9173, 81.1), 32: (0.9263, 137.7), 44: (0.931, 194.3), 56: (0.9339, 251.0)}
 RECIPE = {
@@ -142,10 +152,28 @@ def test_every_arm_has_its_row_trained_or_not():
     assert text.count("| BlockDrop (learned policy) | ResNet-") == 4
 
 
+def test_two_attempts_at_the_bar_count_twice():
+    rows = [*plain(), arm(BEGUN, 0.9294)]
+    lead = minus(rows[-1], rows[1])
+    assert 0.025 < lead.p_value < 0.05
+    assert cifar_section.bars(rows) == [True]
+    assert cifar_section.bars([*rows, arm("blockdrop", 0.92)]) == [False]
+
+
+def test_the_plain_rival_trained_alike_is_a_rival_and_no_fixed_path():
+    alike = {**arm(ALIKE, 0.935, 137.7), "kept": None}
+    rows = [*plain(), arm("blockdrop", 0.93), arm("spread", 0.92), {k: v for k, v in alike.items() if v}]
+    text = cifar_section.drawn(rows)
+    assert "the most accurate network here is **ResNet-32, trained alike**" in text
+    assert "to the plain ResNet-32 that was trained alike" in text
+    assert "the best fixed path (fixed path (spread-k))" in text
+    assert [row["name"] for row in plain_of(rows)] == [f"ResNet-{depth}" for depth in PLAIN]
+
+
 def test_no_arm_at_all_is_no_met_bar():
     text = cifar_section.drawn(plain())
     assert cifar_section.bars(plain()) == [False]
-    assert text.count("not trained yet") == len(ARMS) + 2
+    assert text.count("not trained yet") == len(ARMS) + 1
     assert "The learned policy has not been trained yet." in text
 
 
@@ -169,7 +197,10 @@ def test_arms_that_go_on_from_a_fixed_path_tell_both_trainings_and_carry_the_bar
     assert cifar_section.bars(rows) == [True]
     assert cifar_section.bars(rows[:-3]) == [False]
     text = cifar_section.drawn(rows)
-    assert f"| of {ARMS[BEGUN]} | found |" in text
+    bar = next(line for line in text.splitlines() if line.startswith("| bar: ") and ARMS[BEGUN] in line)
+    assert bar.endswith("| MET |")
+    assert "; p x 2 attempts = " in bar
+    assert "that chose no recipe" not in text
     assert "| 20 + 10 | 6,000 + 3,000 |" in text
     assert f"After that, {ARMS[BEGUN]}, {ARMS[LONGER]}: 10 epochs over 50,000" in text
     assert "not trained alike" not in text
@@ -218,3 +249,8 @@ def test_the_command_draws_all_sections_and_its_exit_code_is_that_of_all_bars(tm
     assert command.main(["--draw"]) == 1
     text = (tmp_path / "blockdrop.md").read_text()
     assert f"## {cifar_section.TITLE}\n\nNot measured yet: `{cifar_section.COMMAND}`." in text
+
+
+def test_the_published_page_is_what_its_files_say():
+    published = command.PUBLISHED / "blockdrop.md"
+    assert published.read_text(encoding="utf-8") == page.drawn(command.PUBLISHED)

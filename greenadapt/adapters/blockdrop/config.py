@@ -37,7 +37,7 @@ class BlockDropConfig:
             above that a network that costs at most 5 % of the base, "policy_resnet8" or "policy_resnet6".
         policy_downscale: The policy sees the image average-pooled by this factor.
         execution: How mixed paths in a batch are run: "auto", "grouped", "gathered" or "masked".
-        seed: Of the "random" policy.
+        seed: Of the "random" policy; a training has its own.
 
     Raises:
         OptionError: An option is out of range.

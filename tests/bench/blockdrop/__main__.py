@@ -1,6 +1,6 @@
 """``python -m tests.bench.blockdrop``: measures how BlockDrop runs, writes the figures, draws the page.
 
-    (nothing)      docs/results/blockdrop-execution.json, then the whole page; under twelve minutes
+    (nothing)      docs/results/blockdrop-execution.json, then the whole page; under half an hour
     --quick        a few cells of a small network; its section alone, into out/bench-blockdrop/
     --draw         no measurement: the whole page again from the JSON files in docs/results/
 

@@ -14,7 +14,7 @@ Network = Mapping[str, Any]
 RIVAL = 32
 """Depth of the plain ResNet whose FLOPs no arm may exceed."""
 BEGUN, JOINT, BEST_PATH = "begun", "blockdrop", "sensitivity"
-LONGER = "sensitivity-longer"
+LONGER, ALIKE = "sensitivity-longer", "plain"
 ARMS = {
     BEGUN: "BlockDrop (learned policy, after the fixed path)",
     JOINT: "BlockDrop (learned policy)",
@@ -23,9 +23,10 @@ ARMS = {
     "first": "fixed path (first-k)",
     BEST_PATH: "fixed path (from sensitivity)",
     LONGER: "fixed path (from sensitivity, longer)",
+    ALIKE: "ResNet-32, trained alike",
 }
 LEARNED = (BEGUN, JOINT)
-"""The arms with a learned policy, the one that the bar is of first."""
+"""The arms with a learned policy, the latest attempt first."""
 CONTINUED = (BEGUN, LONGER)
 """The arms that begin with the weights of `BEST_PATH`."""
 ONE_PATH = "one path"
@@ -47,17 +48,17 @@ def rival_of(rows: Sequence[Network]) -> Network:
 
 
 def plain_of(rows: Sequence[Network]) -> list[Network]:
-    """The plain networks."""
-    return [row for row in rows if row["name"] not in TITLES]
+    """The plain networks with their published weights."""
+    return [row for row in rows if row["name"].startswith("ResNet-")]
 
 
 def fixed_of(rows: Sequence[Network]) -> list[Network]:
     """The arms with a fixed path."""
-    return [row for row in rows if row["name"] in ARMS and row["name"] not in LEARNED]
+    return [row for row in rows if row["name"] in ARMS and row["name"] not in (*LEARNED, ALIKE)]
 
 
 def learned_of(rows: Sequence[Network]) -> Network | None:
-    """The arm with a learned policy that the bar is of: the first of `LEARNED` that has been trained."""
+    """The latest attempt at a learned policy: the first of `LEARNED` that has been trained."""
     return next((named(rows)[name] for name in LEARNED if name in named(rows)), None)
 
 

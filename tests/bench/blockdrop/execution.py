@@ -44,10 +44,14 @@ Realised share is (1 - t/t0) / (1 - F/F0): time saved over FLOPs saved, the poli
 Half of the droppable blocks are kept, at random, so that every mix has the same mean; the policy's network
 runs, and its answer is replaced by the mix. Both sides are channels_last, fp32, 224 px, with random weights.
 FLOPs are 2 x multiply-adds. Times are medians over palindromes of passes (plain, ours, ours, plain).
+Round brackets hold the lowest and the highest of n mixes, square ones a 95 % interval of the median over n
+rounds (the extremes of few rounds); bars are judged on the median.
 
 A share above 1 does not come from dropped blocks alone: a part of a batch fits the cache where the whole does
 not, and whoever runs a batch in parts gains by that too. So the plain network stands here a second time, run
-in the portions that suit it best. That share is the one that dropping blocks can claim."""
+in the portions that suit it best. That share is the one that dropping blocks can claim; the bars were set
+against the plain network at the same batch, and no bar is judged by it. Memory is compared with the plain
+network on the whole batch, too."""
 
 
 def measure(quick: bool, seed: int) -> list[dict[str, Any]]:

@@ -152,7 +152,7 @@ def in_portions(model: nn.Module, images: Tensor, portion: int) -> Tensor:
 
 
 def best_portion(model: nn.Module, images: Tensor) -> int:
-    """The portion, a halved batch or less, in which a network gets through a batch soonest."""
+    """The portion in which a network gets through a batch soonest: all of it, or it halved down to two."""
     sizes = [len(images) // 2**halvings for halvings in range(len(images).bit_length() - 1)]
     seconds = rounds({str(n): lambda n=n: in_portions(model, images, n) for n in sizes}, 1)
     return min(sizes, key=lambda n: seconds[str(n)][0])
