@@ -136,7 +136,7 @@ def test_a_policy_that_always_decides_alike_is_called_a_fixed_path():
     assert "6.1 MFLOPs decide nothing" in text
     alone = scored(ONE_PATH, 0.92, 127.4, seed=9, policy_mflops=0.0, blocks=27, kept=14, paths=1)
     text = cifar_section.drawn([*plain(), arm("blockdrop", 0.93), alone])
-    assert "the path that 25% of them take" in text
+    assert "25% of the images take one path" in text
     assert "| its commonest path for every image (no policy) |" in text
 
 

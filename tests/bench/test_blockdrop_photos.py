@@ -65,7 +65,7 @@ def made_up():
         (440, 0.9, "**not shown to pay**: accuracy"),
         (420, 0.9, "**does not pay**: accuracy"),
         # Faster in most rounds, and not surely so.
-        (450, 0.995, "**not shown to pay**: time"),
+        (450, 0.992, "**not shown to pay**: time"),
         (450, 1.1, "**does not pay**: time"),
         (400, 1.1, "**does not pay**: accuracy and time"),
     ],

@@ -191,10 +191,10 @@ def main(argv: list[str] | None = None) -> int:
     except GreenadaptError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(
-        f"{given.arm}: {100 * figures['top1']:.2f} % at {figures['mflops']:.1f} MFLOPs, "
-        f"{figures['kept']:.2f} of {figures['blocks']} blocks, {figures['paths']} paths\n"
-    )
+    told = f"{given.arm}: {100 * figures['top1']:.2f} % at {figures['mflops']:.1f} MFLOPs"
+    if "kept" in figures:
+        told += f", {figures['kept']:.2f} of {figures['blocks']} blocks, {figures['paths']} paths"
+    sys.stdout.write(told + "\n")
     return 0
 
 

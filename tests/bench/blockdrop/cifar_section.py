@@ -39,21 +39,22 @@ _TRAIN = "python -m tests.bench.blockdrop.cifar train --arm NAME"
 _GOAL_TOP1, _GOAL_MFLOPS = 0.931, 138.0
 _TEXT = """\
 BlockDrop wraps ResNet-56 so that it spends no more than a plain ResNet-32, the policy's network included.
-Every arm begins with the published weights of ResNet-56 and learns from that network, too, for as many epochs
-over the same images; the plain networks have their published weights and no teacher. So a lead over one of
-those is that of the whole retrofit, its training included: a plain ResNet-32 gains from such a training,
-too, and "trained alike" says how much; [beside Big-Little](biglittle.md) that was measured at a learning rate
-of 0.05. What deciding image by image is worth is the lead over the fixed paths. FLOPs are 2 x multiply-adds
-of convolutions and linear layers, the mean over the images. Intervals are at 95 %, and p is McNemar's exact test
-on the same images: both tell of other images, not of another training, and each arm was trained once; p is
-not corrected for the number of comparisons, except at the bar. Which fixed path is best is read off these
-very images, which favours it. Seconds of training are no comparison: other work ran beside it, an arm uses
-the teacher's answers that an arm before it left, and a policy's steps cost more than a path's.
+Every arm begins with the published weights of ResNet-56 and learns from that network, too, for as many
+epochs over the same images; the plain networks have their published weights and no teacher. So a lead over
+one of those is that of the whole retrofit, its training included: a plain ResNet-32 gains from such a
+training, too, and "trained alike" says how much; [beside Big-Little](biglittle.md) that was measured at a
+learning rate of 0.05. What deciding image by image is worth is the lead over the fixed paths. FLOPs are 2 x
+multiply-adds of convolutions and linear layers, the mean over the images. Intervals are at 95 %, and p is
+McNemar's exact test on the same images: both tell of other images, not of another training, and each arm
+was trained once; p is not corrected for the number of comparisons, except at the bar. Which fixed path is
+best is read off these very images, which favours it. Seconds of training are no comparison: other work ran
+beside it, an arm uses the teacher's answers that an arm before it left, and a policy's steps cost more than
+a path's.
 
 Two arms go on from the trained fixed path of the arm from sensitivity: one learns a policy from there, and
 one, its control, keeps the path for as many epochs more. The policy that is learned from the start was the
-first attempt at the bar; it missed it on these images, and that is why the second was made. So p counts twice
-there."""
+first attempt at the bar; it missed it on these images, and that is why the second was made. So p counts
+twice there."""
 
 
 def drawn(rows: Sequence[Network]) -> str:
@@ -134,7 +135,10 @@ def _learned(rows: Sequence[Network]) -> Iterator[str]:
         yield "No fixed path has been trained yet, so that nothing tells what learning the policy was worth."
     alike = named(rows).get(ALIKE)
     if alike is not None:
-        yield f"It is {points(minus(own, alike))} to the plain ResNet-{RIVAL} that was trained alike."
+        yield (
+            f"The learned policy is {points(minus(own, alike))} to the plain ResNet-{RIVAL} that was trained "
+            "alike."
+        )
     # That an arm goes on from another was decided on all images.
     unseen = None if own["name"] in CONTINUED else minus_unseen(own, rival_of(rows))
     if unseen is not None:
@@ -144,8 +148,8 @@ def _learned(rows: Sequence[Network]) -> Iterator[str]:
         )
     if alone is not None:
         yield (
-            f"With every image on the path that {own['commonest']:.0%} of them take, its weights have "
-            f"{alone['top1']:.2%}; deciding image by image brings {points(minus(own, alone))}."
+            f"Under the learned policy {own['commonest']:.0%} of the images take one path; with all on it, "
+            f"its network has {alone['top1']:.2%}; deciding image by image brings {points(minus(own, alone))}."
         )
 
 

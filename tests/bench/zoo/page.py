@@ -31,8 +31,9 @@ def page(rows: Sequence[Row]) -> str:
             f"**{len(covered)} of {len(rows)}** architectures of timm {timm.__version__} "
             f"({len(covered) / len(rows):.1%}) wrap with at least one block that can be dropped: the bar of "
             f"{WANTED:.0%} is {'met' if len(covered) >= WANTED * len(rows) else '**NOT met**'}. "
-            f"{by_values} of them, {by_values / len(rows):.1%} of all, were checked by values, on weights and "
-            "norms drawn at random and one image of the smallest size that the network takes: with all blocks kept the logits equal the base's "
+            f"{by_values} of them, {by_values / len(rows):.1%} of all, were checked by values, on weights "
+            "and norms drawn at random and one image of the smallest size that the network takes: with all "
+            "blocks kept the logits equal the base's "
             'bit for bit; with half of them dropped (`policy="spread", keep=0.5`) they equal those of the '
             "base with the branches of these blocks forced to zero by other code than the package's, to "
             "1e-4 of the largest logit, where dropping them changes the logits by more than 1e-3, and no "
