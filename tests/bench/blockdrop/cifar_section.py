@@ -136,8 +136,8 @@ def _learned(rows: Sequence[Network]) -> Iterator[str]:
     alike = named(rows).get(ALIKE)
     if alike is not None:
         yield (
-            f"The learned policy is {points(minus(own, alike))} to the plain ResNet-{RIVAL} that was trained "
-            "alike."
+            f"The learned policy is {points(minus(own, alike))} to the plain ResNet-{RIVAL} that was "
+            "trained alike."
         )
     # That an arm goes on from another was decided on all images.
     unseen = None if own["name"] in CONTINUED else minus_unseen(own, rival_of(rows))
