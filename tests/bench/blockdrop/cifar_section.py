@@ -149,7 +149,8 @@ def _learned(rows: Sequence[Network]) -> Iterator[str]:
     if alone is not None:
         yield (
             f"Under the learned policy {own['commonest']:.0%} of the images take one path; with all on it, "
-            f"its network has {alone['top1']:.2%}; deciding image by image brings {points(minus(own, alone))}."
+            f"its network has {alone['top1']:.2%}; deciding image by image brings "
+            f"{points(minus(own, alone))}."
         )
 
 
