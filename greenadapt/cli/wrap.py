@@ -50,6 +50,11 @@ _timing_options = packed(
     metavar="KEY=VALUE",
     help="Option of the adapter, as in keep=0.6; may be repeated. See: adapters list --adapter NAME",
 )
+@click.option(
+    "--begin-from",
+    metavar="FOLDER",
+    help="Begin where this saved retrofit of the same network has ended: with its weights and its path.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to save the retrofit in.")
 @click.option(
     "--dry-run",
@@ -65,6 +70,7 @@ def wrap(
     model: str,
     adapter: str,
     options: tuple[str, ...],
+    begin_from: str | None,
     out: Path | None,
     dry_run: bool,
     timing: dict[str, Any],
@@ -88,6 +94,8 @@ def wrap(
     seed_weights(seed)
     base = open_model(model, opening)
     thin = models.wrap(base, adapter, inplace=not dry_run, **values)
+    if begin_from is not None:
+        _begin(adapter, thin, begin_from)
     description = models.describe(thin)
     saved = models.save(thin, out, overwrite=overwrite) if out is not None and not dry_run else None
     expected = _tried(adapter, base, thin, **timing) if dry_run else None
@@ -102,6 +110,21 @@ def wrap(
         # Random weights have nothing to teach.
         teacher = "" if models.recipe_of(thin).base.weights == "random" else f" --teacher {model}"
         output.say(f"Saved in {saved}. Next: greenadapt finetune {saved} --data FOLDER{teacher}")
+
+
+def _begin(adapter: str, thin: Any, folder: str) -> None:
+    """Has a fresh retrofit begin where a saved one has ended."""
+    from greenadapt import models, plugins
+    from greenadapt.errors import OptionError
+
+    begin = getattr(plugins.adapter(adapter), "begin_from", None)
+    if begin is None:
+        raise OptionError(
+            f"The adapter {adapter!r} cannot begin from another retrofit.",
+            f"--begin-from {folder}",
+            "Leave it out, and fine-tune the fresh retrofit.",
+        )
+    begin(thin, models.load(folder))
 
 
 def _tried(adapter: str, base: Any, thin: Any, batch_size: int, device: str) -> Any:

@@ -72,6 +72,38 @@ def test_wrapping_over_a_saved_model_needs_overwrite(call, wrapped):
     assert call(*again, "--overwrite").exit_code == 0
 
 
+def test_a_policy_begins_where_a_saved_path_has_ended(call, tmp_path):
+    import torch
+
+    from greenadapt import load
+
+    start = ("wrap", *TINY, "-a", "blockdrop")
+    assert call(*start, "-o", "policy=spread", "--seed", "3", "--out", tmp_path / "fixed").exit_code == 0
+    options = ("-o", "objective=counterfactual", "--begin-from", tmp_path / "fixed")
+    result = call(*start, *options, "--out", tmp_path / "thin")
+    assert result.exit_code == 0, result.output
+    images = torch.randn(4, 1, 28, 28)
+    fixed, thin = load(tmp_path / "fixed").eval(), load(tmp_path / "thin").eval()
+    torch.testing.assert_close(thin(images), fixed(images))
+    assert thin.greenadapt_paths(images).tolist() == [fixed.greenadapt_path.tolist()] * 4
+    refused = call(*start, "--begin-from", tmp_path / "fixed", "--out", tmp_path / "no")
+    assert refused.exit_code == 2
+    assert "begins with every block kept" in refused.stderr
+    assert not (tmp_path / "no").exists()
+    refused = call(
+        "wrap",
+        "cifar_resnet20",
+        *TINY[1:],
+        "-a",
+        "biglittle",
+        "--begin-from",
+        tmp_path / "fixed",
+        "--dry-run",
+    )
+    assert refused.exit_code == 2
+    assert "cannot begin from another retrofit" in refused.stderr
+
+
 def test_wrapping_twice_is_exit_2(call, wrapped, tmp_path):
     result = call("wrap", wrapped, "-a", "blockdrop", "--out", tmp_path / "twice")
     assert result.exit_code == 2

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from greenadapt.adapters.blockdrop.beginning import begin_from
 from greenadapt.adapters.blockdrop.config import BlockDropConfig
 from greenadapt.adapters.blockdrop.fixed import fixed_path
 from greenadapt.adapters.blockdrop.objectives import objective_of
@@ -252,6 +253,10 @@ class BlockDropAdapter:
         assert isinstance(model, BlockDrop)
         if model.greenadapt_policy is not None:
             model.greenadapt_policy.inherit(open_model)
+
+    def begin_from(self, model: nn.Module, ended: nn.Module) -> None:
+        """Has a fresh retrofit with a learned policy begin where one under a fixed path has ended."""
+        begin_from(model, ended)
 
     def dry_run(self, base: nn.Module, model: nn.Module, batch_size: int) -> Payback:
         """What dropping blocks can save on this device, and what the policy costs.
