@@ -2,6 +2,7 @@
 
     config.py      the options
     adapter.py     gates the blocks of a model and adds the policy
+    description.py what `describe` says of a model
     policy.py      the policy network                          policy_net.py  any of timm's, made to fit
     fixed.py       fixed policies, its honest rivals, and the best of them found on images
     beginning.py   where a learned policy begins: with a path, or where a fixed path was trained to

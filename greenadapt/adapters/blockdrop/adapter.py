@@ -20,13 +20,13 @@ from torch.utils._pytree import tree_leaves
 
 from greenadapt.adapters.blockdrop.beginning import begin_from
 from greenadapt.adapters.blockdrop.config import BlockDropConfig
+from greenadapt.adapters.blockdrop.description import described
 from greenadapt.adapters.blockdrop.fixed import fixed_path
 from greenadapt.adapters.blockdrop.objectives import objective_of
 from greenadapt.adapters.blockdrop.paths import no_limit, restrict
 from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.execution import OnePath, costs_of, execute
 from greenadapt.adapters.gates import Run, all_sliceable, checkpoint_gates, gate, routing, running, under
-from greenadapt.adapters.options import written
 from greenadapt.adapters.residual import image_macs, residual_blocks
 from greenadapt.adapters.retrofit import Retrofit, become
 from greenadapt.errors import ModelError
@@ -223,20 +223,7 @@ class BlockDropAdapter:
     def describe(self, model: nn.Module) -> Description:
         """Every block, what its shortcut is, whether it is kept, and why not where it cannot be dropped."""
         assert isinstance(model, BlockDrop)
-        policy, blocks = model.greenadapt_policy, _with_kept(model)
-        after = sum(p.numel() for p in model.parameters())
-        own = 0 if policy is None else sum(p.numel() for p in policy.parameters())
-        changes = [_change(block) for block in blocks]
-        if policy is not None:
-            changes.append(f"+ greenadapt_policy: {policy.summary()}")
-        return Description(
-            title=f"{type(model).retrofit_base.__name__} with BlockDrop, {written(model.greenadapt_config)}",
-            changes=changes,
-            blocks=blocks,
-            parameters_before=after - own,
-            parameters_after=after,
-            notes=_notes(model),
-        )
+        return described(model)
 
     def objective(self, model: nn.Module, teacher: Teacher | None, epochs: int) -> Any:
         """What the options ask for; plain training under a fixed policy."""
@@ -278,31 +265,6 @@ def _policy(model: nn.Module, config: BlockDropConfig, blocks: int) -> Policy:
     first = next(model.parameters())
     policy.to(first.device, first.dtype)
     return policy
-
-
-def _with_kept(model: BlockDrop) -> list[Block]:
-    """The blocks with the share of images that run them; what cannot be dropped always runs."""
-    path = iter(model.greenadapt_kept or [None] * model.greenadapt_blocks)
-    blocks = []
-    for block in model.greenadapt_found:
-        kept = next(path) if block.droppable else True
-        share = None if kept is None else float(kept)
-        blocks.append(Block(block.name, block.shortcut, block.droppable, share, block.why_not))
-    return blocks
-
-
-def _notes(model: BlockDrop) -> list[str]:
-    if model.greenadapt_policy is not None:
-        return model.greenadapt_policy.notes()
-    return model.greenadapt_config.notes(keeps_all=all(model.greenadapt_kept or ()))
-
-
-def _change(block: Block) -> str:
-    if not block.droppable:
-        return f"  {block.name} (always runs: {block.why_not})"
-    if block.kept == 0.0:
-        return f"- {block.name} ({block.shortcut} shortcut stays)"
-    return f"{'?' if block.kept is None else ' '} {block.name} ({block.shortcut} shortcut)"
 
 
 adapter = BlockDropAdapter()
