@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from docstrings import docstring, fields_of, section, signature
@@ -31,6 +32,21 @@ PROFILES = ROOT / "profiles"
 MARKER = re.compile(r"(<!-- table:\w+ -->\n).*?(<!-- /table:\w+ -->)", re.DOTALL)
 EMPTY = "*No profile has been published yet: `make bench` audits the embedded networks and fills this table.*"
 _ROLES = ("base", "retrofit", "rival")
+_PARTS = (
+    "adapters.blockdrop.adapter.BlockDrop",
+    "adapters.blockdrop.beginning.begin_from",
+    "adapters.blockdrop.fixed.find_best_path",
+    "adapters.blockdrop.fixed.BestPath",
+    "adapters.blockdrop.payback.payback",
+    "adapters.blockdrop.payback.Payback",
+    "adapters.blockdrop.static.static_path",
+    "adapters.blockdrop.static.Router",
+    "adapters.side_by_side.side_by_side",
+    "adapters.side_by_side.SideBySide",
+)
+_PARTS_HEAD = """\
+What a network that BlockDrop wraps has beside its own, and what can be done with it; `side_by_side` times any
+two networks, such as a base and its Big-Little conversion. `wrap`, `finetune` and `audit` do without them."""
 _API_HEAD = """\
 Generated from the docstrings by `make docs`. Energy is in joules, mass in grams, time in seconds; what is
 unknown is `None`. Names are imported on first use: `import greenadapt` imports no torch."""
@@ -146,6 +162,9 @@ def api_page() -> str:
                 "## What they take and return",
                 *(section(f"greenadapt.{name}", classes[name]) for name in sorted(classes)),
                 *(section(kind.__name__, kind) for kind in results),
+                "## Parts of the retrofits",
+                _PARTS_HEAD,
+                *(section(f"greenadapt.{name}", resolve_name(f"greenadapt.{name}")) for name in _PARTS),
                 "## Errors",
                 docstring(errors),
                 "## For authors of plugins",

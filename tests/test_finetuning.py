@@ -127,6 +127,31 @@ def test_policy_that_breaks_within_an_epoch_keeps_the_last_checkpoint(tmp_path):
     assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
+def test_label_of_no_class_in_a_later_batch_keeps_the_last_checkpoint(tmp_path):
+    """Cross entropy would pass over -100 in silence, and mixing ends in words of torch's own."""
+    checkpoint = tmp_path / "run.checkpoint"
+    model, images = network(), torch.rand(8, 1, 16, 16)
+    labels = torch.tensor([0, 1, 0, 1, 0, 1, 0, 1])
+
+    def spoil(message, fraction):
+        if message.startswith("epoch 1/2") and not message.endswith("…"):
+            labels[5] = -100
+
+    with pytest.raises(DataError, match="Labels go from -100 to 1") as raised:
+        finetune(
+            model,
+            loader(images, labels),
+            epochs=2,
+            meter=None,
+            device="cpu",
+            checkpoint=checkpoint,
+            progress=spoil,
+        )
+    assert "The model is back after epoch 1" in raised.value.todo
+    for name, value in torch.load(checkpoint, weights_only=True)["model"].items():
+        assert torch.equal(value, model.state_dict()[name]), name
+
+
 def test_without_a_checkpoint_the_error_says_how_the_model_is_left():
     def poison(message, fraction):
         model.fc.bias.data.fill_(float("nan"))

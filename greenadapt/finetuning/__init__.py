@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from greenadapt import plugins
-from greenadapt.errors import MissingExtraError, TrainingError
+from greenadapt.errors import DataError, MissingExtraError, TrainingError
 from greenadapt.finetuning import loop
 from greenadapt.finetuning.checks import check_data, check_share, check_teacher, identity
 from greenadapt.finetuning.loop import Progress, Run, Settings
@@ -53,6 +53,9 @@ def finetune(
 ) -> Training:
     """Trains a model in place and reports what it took, joules included.
 
+    Where a training under way cannot go on, the last checkpoint stays as it was, and the model is put back to
+    it; without one the model is as the last steps left it. The error says which.
+
     Args:
         model: A retrofit or a plain network; its recipe gains an entry.
         train: A dataset of `greenadapt.open_data`, or a DataLoader of (images [B, C, H, W], labels [B]).
@@ -81,8 +84,7 @@ def finetune(
         ModelError: The teacher does not fit the model.
         OptionError: A setting is out of range, or a share of the loss is for a teacher that is not there.
         TrainingError: A loss, a reward or a weight is no number, or the checkpoint belongs to another
-            training. The last checkpoint stays as it was, and the model is put back to it; without one the
-            model is as the last steps left it. The error says which.
+            training.
         MissingExtraError: accelerate is not installed.
     """
     settings = Settings(
@@ -171,16 +173,16 @@ def _begin(run: Run, checkpoint: str | Path | None) -> int:
 
 @contextmanager
 def _put_back(run: Run, checkpoint: str | Path | None) -> Iterator[None]:
-    """After a training that produced no number, the model is that of the last good epoch if there is one."""
+    """After a training that could not go on, the model is that of the last good epoch if there is one."""
     try:
         yield
-    except TrainingError as error:
+    except (TrainingError, DataError) as error:
         where = "The model is as the last steps left it."
         if checkpoint is not None and run.curve:
             epochs = loop.restore(run, checkpoint)
             run.model.eval()
             where = f"The model is back after epoch {epochs}, as in the checkpoint {checkpoint}."
-        raise TrainingError(error.happened, error.seen, f"{error.todo} {where}") from error
+        raise type(error)(error.happened, error.seen, f"{error.todo} {where}") from error
 
 
 def _accelerator(precision: str, device: str) -> Accelerator:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from greenadapt.errors import DataError, ModelError, OptionError
-from greenadapt.finetuning.loop import Settings
+from greenadapt.finetuning.loop import Settings, check_labels
 from greenadapt.inspection import input_shape
 from greenadapt.models import recipe_of
 from greenadapt.storage import weights_sha256
@@ -50,10 +50,7 @@ def check_data(model: nn.Module, loader: DataLoader[Any], what: str) -> None:
     if not images.isfinite().all():
         seen = "The first batch of images holds values that are no numbers."
         raise DataError(happened, seen, "Look at how the images are read and normalised.")
-    low, high, classes = int(labels.min()), int(labels.max()), int(model.num_classes)  # type: ignore[arg-type]
-    if low < 0 or high >= classes:
-        seen = f"Labels go from {low} to {high}; the model has {classes} classes."
-        raise DataError(happened, seen, "Count the classes from 0, or open the model with num_classes.")
+    check_labels(labels, model, what)
 
 
 def check_teacher(model: nn.Module, teacher: nn.Module) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from greenadapt.errors import OptionError, TrainingError
+from greenadapt.errors import DataError, OptionError, TrainingError
 from greenadapt.finetuning import checkpoints
 from greenadapt.finetuning.mixing import mixed
 from greenadapt.interfaces import Objective
@@ -125,6 +125,7 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
 
     Raises:
         TrainingError: The loss, a figure or a weight is no number.
+        DataError: A label is for no class of the model.
     """
     import torch
 
@@ -136,6 +137,7 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
     sums: dict[str, float] = {}
     images_seen, last_message = 0, 0.0
     for step, (images, labels) in enumerate(run.loader):
+        check_labels(labels, run.model, "training")
         images = images.to(run.accelerator.device, memory_format=torch.channels_last)
         labels = labels.to(run.accelerator.device)
         if run.settings.mixup:
@@ -155,6 +157,26 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
     run.progress(_message(run, epoch, means), (epoch + 1) / run.settings.epochs)
     _check_weights(run, epoch)
     return means
+
+
+def check_labels(labels: Any, model: nn.Module, what: str) -> None:
+    """Refuses labels that stand for no class.
+
+    Args:
+        labels: Class numbers, [B], or shares of classes.
+        model: The network that is to give their classes.
+        what: "training" or "validation", for the error.
+
+    Raises:
+        DataError: One is below 0, or not below the number of classes.
+    """
+    low, high, classes = int(labels.min()), int(labels.max()), int(model.num_classes)  # type: ignore[arg-type]
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"The {what} data do not fit the model.",
+            f"Labels go from {low} to {high}; the model has {classes} classes.",
+            "Count the classes from 0, or open the model with num_classes.",
+        )
 
 
 def freeze_norms(model: nn.Module) -> None:

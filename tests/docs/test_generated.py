@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ SCHEMA = ROOT / "docs" / "reference" / "profile.schema.json"
 @pytest.fixture(scope="module")
 def fresh() -> dict[Path, str]:
     return generate.pages()
+
+
+def test_what_the_guides_import_from_a_retrofit_is_in_the_reference(fresh: dict[Path, str]) -> None:
+    guides = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in guides if page.parent.name != "reference")
+    imported = re.findall(r"from (greenadapt\.adapters[\w.]*) import (\w+)", text)
+    assert imported
+    for module, name in imported:
+        assert f"### `{module}.{name}`\n" in fresh[ROOT / "docs" / "reference" / "api.md"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class BlockDrop(Retrofit):
         greenadapt_policy: The policy network, or None under a fixed policy.
         greenadapt_path: bool, [K]: the blocks a fixed policy keeps, or None; change it by `set_path`.
         greenadapt_allowed: bool, [M, K]: the paths a learned policy is limited to, or None.
+        greenadapt_kept: `greenadapt_path` as a tuple, which is read without waiting for the device.
         greenadapt_sliceable: Whether every block can be run on a part of the batch.
     """
 

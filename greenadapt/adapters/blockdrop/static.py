@@ -81,6 +81,9 @@ class Router(nn.Module):
         backend: A backend of torch.compile: each path is then one compiled graph, and a CUDA graph on a GPU.
             Groups are filled up to a power of two, so that few sizes are compiled. None: as they are.
 
+    Attributes:
+        allowed: bool, [M, K]: the paths, each once.
+
     Raises:
         ModelError: The model has no policy, or was not limited and no paths are given.
     """
