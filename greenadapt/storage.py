@@ -80,7 +80,16 @@ def check_place(path: Path | str) -> Path:
     """
     path = Path(path)
     place = path.absolute()
-    parent = place if place.is_dir() else next(each for each in place.parents if each.exists())
+    _try_out(place if place.is_dir() else _nearest(place), path)
+    return path
+
+
+def _nearest(place: Path) -> Path:
+    """The innermost parent that is there."""
+    return next(each for each in place.parents if each.exists())
+
+
+def _try_out(parent: Path, path: Path) -> None:
     probe = parent / f".{uuid.uuid4().hex[:8]}.part"
     try:
         probe.touch(exist_ok=False)
@@ -88,11 +97,10 @@ def check_place(path: Path | str) -> Path:
     except OSError as error:
         seen = f"{parent}: {error.strerror or error}." if parent.is_dir() else f"{parent} is no folder."
         raise StorageError(f"Cannot write {path}.", seen, "Choose a folder that you may write to.") from error
-    return path
 
 
 def check_writable(folder: Path | str, overwrite: bool = False) -> Path:
-    """Finds out before the work, not after it, that a model can be saved in a folder.
+    """Finds out before the work, not after it, that a model can be saved in a folder; leaves nothing behind.
 
     Args:
         folder: Where a model is to be saved.
@@ -119,11 +127,8 @@ def check_writable(folder: Path | str, overwrite: bool = False) -> Path:
                 "A saved model is there already.",
                 "Choose another folder, or pass overwrite=True (--overwrite).",
             )
-    with _explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        probe = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
-        probe.touch()
-        probe.unlink()
+    # A saved folder takes the place of another by renaming, for which the one around it must be writable.
+    _try_out(_nearest(folder.absolute()), folder)
     return folder
 
 
@@ -143,7 +148,7 @@ def write_folder(folder: Path | str, files: Mapping[str, bytes], overwrite: bool
     old = new.with_suffix(".old")
     with _explained(folder):
         try:
-            new.mkdir()
+            new.mkdir(parents=True)
             for name, data in files.items():
                 (new / name).write_bytes(data)
             if folder.exists():

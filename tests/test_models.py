@@ -135,6 +135,14 @@ class TestStorage:
         torch.testing.assert_close(greenadapt.load(folder)(images), other(images))
         assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
+    def test_asking_for_a_place_leaves_nothing_there(self, tmp_path):
+        storage.check_writable(tmp_path / "out" / "model")
+        assert not any(tmp_path.iterdir())
+        (tmp_path / "file").write_text("dear diary")
+        with pytest.raises(StorageError, match="file is no folder"):
+            storage.check_writable(tmp_path / "file" / "model")
+        greenadapt.save(awake("cifar_resnet8"), tmp_path / "out" / "model")
+
     def test_failure_in_the_middle_leaves_the_old_model(self, tmp_path):
         folder = self.saved(tmp_path)
         before = (folder / storage.WEIGHTS_FILE).read_bytes()

@@ -46,7 +46,7 @@ _output_options = packed(
 
 @click.command()
 @click.argument("references", metavar="MODEL...", nargs=-1, required=True)
-@click.option("--data", "source", help="Labelled images: a folder, a zip, or the name of embedded data.")
+@click.option("--data", "source", help="Labelled images: a folder, a zip, or fashion-mnist-2000.")
 @click.option("--random-data", is_flag=True, help="Random images: no accuracy, and power that may differ.")
 @data_options
 @plan_options

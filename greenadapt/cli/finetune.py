@@ -62,7 +62,9 @@ _settings = packed(
 
 @click.command()
 @click.argument("model")
-@click.option("--data", "source", required=True, help="Training images: a folder, a zip, or embedded data.")
+@click.option(
+    "--data", "source", required=True, help="Training images: a folder, a zip, or fashion-mnist-2000."
+)
 @click.option("--val", help="Images for the top-1 after each epoch; default: those beside the training's.")
 @data_options
 @_settings
@@ -180,8 +182,8 @@ def _teacher(reference: str | None, network: Any, opening: Mapping[str, Any]) ->
 def _summary(training: Training) -> str:
     from greenadapt.units import with_prefix
 
-    size = f"{training.epochs} epochs of {training.images:,} images"
-    lines = [f"{training.objective}: {size} in {training.seconds:.0f} s"]
+    size = f"{training.images:,} images in {training.epochs} epoch{'s' if training.epochs > 1 else ''}"
+    lines = [f"{training.objective}: {size}, in {training.seconds:.0f} s"]
     if training.val_top1 is not None:
         lines.append(f"top-1 {training.val_top1 * 100:.2f} % on the validation images")
     joules = training.joules

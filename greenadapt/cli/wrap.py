@@ -125,6 +125,7 @@ def _begin(adapter: str, thin: Any, folder: str) -> None:
             "Leave it out, and fine-tune the fresh retrofit.",
         )
     begin(thin, models.load(folder))
+    output.say(f"It begins where {folder} has ended.")
 
 
 def _tried(adapter: str, base: Any, thin: Any, batch_size: int, device: str) -> Any:

@@ -82,6 +82,7 @@ def test_a_policy_begins_where_a_saved_path_has_ended(call, tmp_path):
     options = ("-o", "objective=counterfactual", "--begin-from", tmp_path / "fixed")
     result = call(*start, *options, "--out", tmp_path / "thin")
     assert result.exit_code == 0, result.output
+    assert f"begins where {tmp_path / 'fixed'} has ended" in result.stderr
     images = torch.randn(4, 1, 28, 28)
     fixed, thin = load(tmp_path / "fixed").eval(), load(tmp_path / "thin").eval()
     torch.testing.assert_close(thin(images), fixed(images))
