@@ -123,9 +123,7 @@ class _Step:
     def block(self, x: Tensor, rows: Tensor | None) -> Any:
         """The block, or its branch, on these rows."""
         rest, kwargs = self._others(rows)
-        call = self.plain if self.known.branch is None else self._alone
-        if rows is not None and len(rows) == 1 and self.gate.training:  # type: ignore[attr-defined]
-            call = partial(self._on_one_sample, call)
+        call = self._with_norms(self.plain if self.known.branch is None else self._alone, rows)
         if self.gate._recomputes():
             return checkpoint(call, x, *rest, use_reentrant=False, context_fn=self._contexts, **kwargs)
         return call(x, *rest, **kwargs)
@@ -133,10 +131,14 @@ class _Step:
     def shortcut(self, x: Tensor, rows: Tensor | None) -> Any:
         """What is passed on of these rows when the block is dropped."""
         rest, kwargs = self._others(rows)
-        return self.known.passage(self.gate, (x, *rest), kwargs)  # type: ignore[arg-type]
+        return self._with_norms(self.known.passage, rows)(self.gate, (x, *rest), kwargs)
 
-    def _on_one_sample(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _with_norms(self, call: Callable[..., Any], rows: Tensor | None) -> Callable[..., Any]:
         # One sample of a batch is no sample of its statistics, and at 1x1 pixels a norm refuses it.
+        alone = rows is not None and len(rows) == 1 and self.gate.training  # type: ignore[attr-defined]
+        return partial(self._with_still_norms, call) if alone else call
+
+    def _with_still_norms(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with still(batch_norms(self.gate)):  # type: ignore[arg-type]
             return call(*args, **kwargs)
 
@@ -187,8 +189,9 @@ def ungate(model: nn.Module) -> nn.Module:
     for module in list(model.modules()):
         if isinstance(module, (Gated, Quiet)):
             module.__class__ = type(module).retrofit_base  # type: ignore[assignment]
-            for name in [key for key in vars(module) if key.startswith(("gate_", "quiet_"))]:
-                delattr(module, name)
+            # By their whole names: timm's gated layers have a `gate_last`, and need it.
+            for name in (*Gated.__annotations__, *Quiet.__annotations__):
+                vars(module).pop(name, None)
     return model
 
 

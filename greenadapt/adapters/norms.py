@@ -46,7 +46,7 @@ def on_batch_statistics(norms: Sequence[_BatchNorm]) -> Iterator[None]:
 
 
 @contextmanager
-def statistics_put_back(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+def statistics_put_back(norms: Sequence[nn.Module]) -> Iterator[None]:
     """Has what norms moved in the context moved back: for a forward pass that is done a second time."""
     buffers = [buffer for norm in norms if norm.training for buffer in norm.buffers(recurse=False)]
     before = [buffer.clone() for buffer in buffers]
@@ -54,4 +54,5 @@ def statistics_put_back(norms: Sequence[_BatchNorm]) -> Iterator[None]:
         yield
     finally:
         for buffer, value in zip(buffers, before, strict=True):
-            buffer.copy_(value)
+            # Past autograd: a norm in training remembers its buffers for the backward pass, and reads none.
+            buffer.data.copy_(value)

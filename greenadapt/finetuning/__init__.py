@@ -72,7 +72,7 @@ def finetune(
         teacher_share: Share of the loss that the teacher's logits have; with 1 the labels count for nothing,
             but in the rewards of BlockDrop's "reinforce". Where images are few, they teach little else.
         freeze_norms: Batch norms use the statistics that they have, and keep them: for batches too small to
-            have their own. Not for networks that start from random weights.
+            have their own. Not for networks that start from random weights; a policy, which may, is left out.
         device: A torch device, or "auto".
         checkpoint: File that is written after every epoch, for `resume`.
         resume: Go on from the checkpoint.

@@ -180,12 +180,18 @@ def check_labels(labels: Any, model: nn.Module, what: str) -> None:
 
 
 def freeze_norms(model: nn.Module) -> None:
-    """Has batch norms use the statistics that they have, and keep them; scale and shift still learn."""
+    """Has batch norms use the statistics that they have, and keep them; scale and shift still learn.
+
+    A part that is not yet a network of its own (``begins_anew``), such as a policy, goes on making its own.
+    """
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
+    if getattr(model, "begins_anew", False):
+        return
+    if isinstance(model, _BatchNorm):
+        model.eval()
+    for part in model.children():
+        freeze_norms(part)
 
 
 def _step(run: Run, images: Any, labels: Any, epoch: int) -> dict[str, float]:

@@ -70,6 +70,17 @@ def test_asking_a_dropped_block_moves_no_statistics():
     assert all(module.training for module in model.modules())
 
 
+def test_a_block_that_runs_moves_the_statistics_of_its_projection_once():
+    model = greenadapt.wrap(awake("resnet10t", num_classes=5), "blockdrop", objective="gumbel").train()
+    table = torch.ones(4, 4, dtype=torch.bool)
+    model.forward_in(torch.randn(4, 3, 64, 64), Relaxed(table, torch.zeros(4, 4), norms_of(model)))
+    tracked = {
+        name: int(value) for name, value in model.state_dict().items() if name.endswith("num_batches_tracked")
+    }
+    assert any("downsample" in name for name in tracked)
+    assert all(value == 1 for name, value in tracked.items() if not name.startswith("greenadapt_policy"))
+
+
 def learned_from(z, weights_of_worth, keep=0.5):
     """The gradient that reaches logits z, [B, K], where moving a gate would change the loss by so much."""
     model = retrofit(keep=keep)

@@ -7,10 +7,12 @@ import timm
 import torch
 
 import greenadapt
+from greenadapt.adapters.blockdrop.objectives.relaxed import Relaxed, norms_of
 from greenadapt.adapters.blockdrop.paths import limit, limit_paths, restrict
 from greenadapt.adapters.blockdrop.policy import Policy
-from greenadapt.adapters.execution import OnePath, under
+from greenadapt.adapters.execution import MODES, OnePath, execute, under
 from greenadapt.adapters.execution.costs import measure_costs
+from greenadapt.adapters.gates import routing
 from greenadapt.errors import OptionError
 from greenadapt.testing import awake
 
@@ -92,6 +94,43 @@ def test_in_training_the_stem_sees_the_whole_batch_once(gradients):
     with torch.set_grad_enabled(gradients):
         model(images)
     assert model.bn1.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["dropping it", "keeping it"])
+@pytest.mark.parametrize("asked", [False, True], ids=["plain", "gumbel"])
+def test_one_image_alone_at_one_pixel_trains(keeps, asked):
+    """At 1x1 pixels a norm in training refuses a single image: that of a projection, too."""
+    model = greenadapt.wrap(base(), "blockdrop", policy_net="cifar_resnet8", objective="gumbel").train()
+    table = torch.full((4, 4), not keeps)
+    table[2] = keeps
+    images = images_of(4)
+    if asked:
+        logits = model.forward_in(images, Relaxed(table, torch.zeros(4, 4), norms_of(model)))
+    else:
+        logits = model.forward_under(images, table)
+    logits.sum().backward()
+    assert logits.isfinite().all()
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("execution", MODES)
+def test_blocks_that_cannot_run_on_a_part_of_the_batch_are_grouped(execution):
+    model = greenadapt.wrap(base("mobilevit_xxs"), "blockdrop", policy="spread", keep=0.5).eval()
+    assert not model.greenadapt_sliceable
+    torch.manual_seed(0)
+    images, table = images_of(3), torch.rand(3, model.greenadapt_blocks) < 0.5
+    with torch.inference_mode(), routing(model):
+        forward = type(model).retrofit_base.forward.__get__(model)
+        found = execute(forward, images, table, execution, sliceable=False)
+        alone = [execute(forward, image[None], row[None]) for image, row in zip(images, table, strict=True)]
+    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_gumbel_is_refused_where_blocks_cannot_run_on_a_part_of_the_batch():
+    model = base("mobilevit_xxs")
+    with pytest.raises(OptionError, match="runs blocks on parts of a batch"):
+        greenadapt.wrap(model, "blockdrop", objective="gumbel")
+    greenadapt.wrap(model, "blockdrop", objective="counterfactual")
 
 
 def test_checkpointing_set_before_the_wrap_gives_the_same_gradients():

@@ -21,6 +21,8 @@ NETWORKS = {
     "cifar_resnet14": (32, {}),
     "resnet18": (32, {}),
     "vit_tiny_patch16_224": (32, {"granularity": "branch"}),
+    # Its gated MLP has an attribute `gate_last` of its own.
+    "eva02_tiny_patch14_224": (28, {"granularity": "branch"}),
 }
 
 
@@ -28,7 +30,7 @@ NETWORKS = {
 def _made(name):
     size, options = NETWORKS[name]
     torch.manual_seed(0)
-    base = awake(name, **({"img_size": size, "depth": 3} if "vit" in name else {}))
+    base = awake(name, **({"img_size": size, "depth": 3} if "patch" in name else {}))
     return base.eval(), greenadapt.wrap(base, "blockdrop", keep=0.5, **options).eval()
 
 

@@ -92,6 +92,9 @@ class TestCosts:
         small, large = batch(2, 32), batch(2, 48)
         known = costs_of(model, small)
         assert costs_of(model, small[:1]) is known
+        assert costs_of(model, batch(4, 32)) is known
+        assert max(costs_of(model, batch(9, 32)).measured) > 2
+        known = costs_of(model, small)
         assert costs_of(model, large) is not known
         assert not any("cost" in key for key in model.state_dict())
         for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):

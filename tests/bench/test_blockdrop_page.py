@@ -200,7 +200,8 @@ def test_arms_that_go_on_from_a_fixed_path_tell_both_trainings_and_carry_the_bar
     bar = next(line for line in text.splitlines() if line.startswith("| bar: ") and ARMS[BEGUN] in line)
     assert bar.endswith("| MET |")
     assert "; p x 2 attempts = " in bar
-    assert "that chose no recipe" not in text
+    assert "was decided when all of them had been seen" in text
+    assert "was decided when" not in cifar_section.drawn(rows[:-3])
     assert "| 20 + 10 | 6,000 + 3,000 |" in text
     assert f"After that, {ARMS[BEGUN]}, {ARMS[LONGER]}: 10 epochs over 50,000" in text
     assert "not trained alike" not in text

@@ -27,9 +27,9 @@ from greenadapt.adapters.blockdrop.paths import no_limit, restrict
 from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.execution import OnePath, costs_of, execute
 from greenadapt.adapters.gates import Run, all_sliceable, checkpoint_gates, gate, routing, running, under
-from greenadapt.adapters.residual import image_macs, residual_blocks
+from greenadapt.adapters.residual import ResidualBlock, image_macs, residual_blocks
 from greenadapt.adapters.retrofit import Retrofit, become
-from greenadapt.errors import ModelError
+from greenadapt.errors import ModelError, OptionError
 from greenadapt.inspection import input_shape
 from greenadapt.interfaces import Block, Description, Teacher
 
@@ -189,9 +189,10 @@ class BlockDropAdapter:
 
         Raises:
             ModelError: The model has no residual block that can be dropped.
-            OptionError: The policy's network is not known.
+            OptionError: The policy's network is not known, or the objective is not for this model.
         """
         blocks = residual_blocks(model, config.granularity)
+        _check_objective(config, blocks)
         found = tuple(Block(b.name, b.shortcut, b.droppable, None, b.why_not) for b in blocks)
         count = sum(block.droppable for block in found)
         device = next(model.parameters()).device
@@ -257,6 +258,16 @@ class BlockDropAdapter:
         from greenadapt.adapters.blockdrop.payback import payback
 
         return payback(model, batch_size)
+
+
+def _check_objective(config: BlockDropConfig, blocks: Sequence[ResidualBlock]) -> None:
+    whole = [block.name for block in blocks if block.droppable and not block.sliceable]
+    if config.policy == "learned" and config.keep < 1.0 and config.objective == "gumbel" and whole:
+        raise OptionError(
+            "The objective 'gumbel' cannot train this model.",
+            f"It runs blocks on parts of a batch, which {whole[0]} and {len(whole) - 1} others cannot do.",
+            "Use objective='counterfactual' or 'reinforce'.",
+        )
 
 
 def _policy(model: nn.Module, config: BlockDropConfig, blocks: int) -> Policy:

@@ -56,12 +56,14 @@ class Policy(nn.Module):
         macs: Multiply-accumulates of an image of that size.
         weights: What the network started from: a name of timm's, or "random". None where that is not known,
             because the weights were loaded with the model's.
+        begins_anew: Its norms make their own statistics, even in a training that freezes the network's.
 
     Raises:
         OptionError: timm does not know the network, or it cannot work on what is left of the image.
     """
 
     net: Any
+    begins_anew = True
 
     def __init__(
         self,

@@ -6,9 +6,10 @@
                   gathered:  every block for its samples, the rest once, and the moving of rows; a block
                              whose rows stand together may run on the stretches instead of being gathered
 
-Measuring happens at the first batch whose paths differ, on a copy without hooks that shares the weights, and
-takes about `BUDGET_SECONDS`, or one forward pass of one sample where that is longer. The result is kept as
-long as the model lives, apart from it: neither a copy nor a pickle nor a state dict has it.
+Measuring happens at the first batch whose paths differ, and again at one more than twice as large, on a copy
+without hooks that shares the weights, and takes about `BUDGET_SECONDS`, or one forward pass of one sample
+where that is longer. The result is kept as long as the model lives, apart from it: neither a copy nor a
+pickle nor a state dict has it.
 """
 
 from __future__ import annotations
@@ -53,11 +54,13 @@ class CostModel:
     Args:
         measured: By the number of samples, what the parts of a forward pass of so many took.
         moving: What moving rows takes.
+        images: How many there were to measure on; None: as many as were measured.
     """
 
-    def __init__(self, measured: Mapping[int, Times], moving: Moving) -> None:
+    def __init__(self, measured: Mapping[int, Times], moving: Moving, images: int | None = None) -> None:
         self.measured = dict(sorted(measured.items()))
         self.moving = moving
+        self.images = images or max(measured)
         self._known: dict[int, _Curves] = {}
 
     @property
@@ -211,7 +214,7 @@ def _measured(model: nn.Module, images: Tensor, seconds: float) -> CostModel:
         affordable = int((end - time.perf_counter()) / (took / n))
         following = min(len(images), _STEP * n, affordable)
         if following < min(2 * n, len(images)) or following <= n:
-            return CostModel(measured, moving)
+            return CostModel(measured, moving, len(images))
         n = following
 
 
@@ -221,6 +224,9 @@ _LOCK = threading.Lock()
 
 def costs_of(model: nn.Module, images: Tensor) -> CostModel | None:
     """The costs of a model for images such as these; measured where they are not known yet.
+
+    They are known for up to twice as many images as there were when they were measured; beyond that, what a
+    few images cost says too little, and they are measured again.
 
     Args:
         model: As for `measure_costs`.
@@ -242,7 +248,7 @@ def costs_of(model: nn.Module, images: Tensor) -> CostModel | None:
         return None
     try:
         known = _MEASURED.setdefault(model, {})
-        if key not in known:
+        if key not in known or len(images) > 2 * known[key].images:
             known[key] = measure_costs(model, images)
         return known[key]
     finally:

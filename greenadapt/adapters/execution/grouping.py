@@ -45,7 +45,7 @@ def execute(
         costs: What the blocks cost, or how to find out; asked for only where paths differ and "auto" or
             "gathered" has a choice. None: a rule of thumb.
         sliceable: Whether every block can be run on some samples of a batch (`gates.all_sliceable`); where
-            not, paths that differ are grouped, whatever the mode but "masked".
+            not, paths that differ are grouped, whatever the mode.
 
     Returns:
         What `call` returns for the whole batch, in the order of the images.
@@ -53,7 +53,7 @@ def execute(
     if len(images) == 0:
         # No sample, no path: whichever is taken, the shapes come out right.
         return _one(call, images, [True] * table.shape[1])
-    if mode == "masked":
+    if mode == "masked" and sliceable:
         with under(Masked(table.to(images.device))):
             return call(images)
     host = table.cpu()

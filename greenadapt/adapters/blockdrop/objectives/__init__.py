@@ -17,6 +17,11 @@ Where the paper's published code is at odds with itself, this is what is done he
    baseline's pass runs in eval mode and moves no statistics.
 4. There is no value head: nothing trained it.
 5. There is no variant that decides step by step: it could not run.
+6. Wrong images get their penalty by `torch.where`; indexing by one minus a mask no longer runs, as little as
+   what else there is of Python 2.
+
+Beyond the paper, in `reinforce` too: a budget that aims at `keep`, and an entropy term that stays while
+policy and base are trained together, where the published training drops it.
 
 Source: Wu et al., "BlockDrop", CVPR 2018, sections 3.2 and 3.3.
 """

@@ -27,7 +27,7 @@ from greenadapt.adapters.blockdrop.objectives.terms import bounded
 from greenadapt.adapters.distillation import hits
 from greenadapt.adapters.execution import Gathered
 from greenadapt.adapters.gates import Rowwise
-from greenadapt.adapters.norms import batch_norms, still
+from greenadapt.adapters.norms import batch_norms, statistics_put_back, still
 from greenadapt.adapters.residual import residual_blocks
 from greenadapt.interfaces import Teacher
 
@@ -94,7 +94,8 @@ class Relaxed:
 
         def ran(x_rows: Tensor, rows: Tensor | None) -> Tensor:
             out = block(x_rows, rows)
-            with torch.no_grad():
+            # The block may have run its shortcut already, and moved the statistics of its norms.
+            with torch.no_grad(), statistics_put_back(self.norms.get(index, [])):
                 worth = out - shortcut(x_rows, rows)
             return _with_gate(out, column if rows is None else column[rows], worth)
 
