@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--small-first", action="store_true")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--draw", action="store_true")
-    parser.add_argument("--memory", type=float, default=16.0, help="GiB that one architecture may take")
+    parser.add_argument("--memory", type=float, default=18.0, help="GiB that one architecture may take")
     parser.add_argument("--patience", type=float, default=1800.0, help="CPU seconds that one may take")
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)

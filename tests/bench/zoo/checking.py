@@ -25,7 +25,7 @@ from greenadapt.errors import GreenadaptError
 from tests.bench.zoo.drawing import from_tables
 from tests.bench.zoo.oracle import awake, dropped, settle, share
 
-MOST_PARAMETERS = 700_000_000
+MOST_PARAMETERS = 2_000_000_000
 """Beyond it values are not computed: drawing the weights alone would take minutes and gigabytes."""
 _SMALLEST = 32
 """Pixels; smaller images would leave nothing but one position, and a mixer of positions unseen."""
