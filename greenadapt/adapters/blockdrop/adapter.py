@@ -265,7 +265,7 @@ def _check_objective(config: BlockDropConfig, blocks: Sequence[ResidualBlock]) -
     if config.policy == "learned" and config.keep < 1.0 and config.objective == "gumbel" and whole:
         raise OptionError(
             "The objective 'gumbel' cannot train this model.",
-            f"It runs blocks on parts of a batch, which {whole[0]} and {len(whole) - 1} others cannot do.",
+            f"It runs blocks on parts of a batch, which {len(whole)} here cannot do, such as {whole[0]}.",
             "Use objective='counterfactual' or 'reinforce'.",
         )
 

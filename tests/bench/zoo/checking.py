@@ -26,7 +26,7 @@ from tests.bench.zoo.drawing import from_tables
 from tests.bench.zoo.oracle import awake, dropped, settle, share
 
 MOST_PARAMETERS = 2_000_000_000
-"""Beyond it values are not computed: drawing the weights alone would take minutes and gigabytes."""
+"""Beyond it values are not computed: the weights, of which two copies are held at times, would not fit."""
 _SMALLEST = 32
 """Pixels; smaller images would leave nothing but one position, and a mixer of positions unseen."""
 _SIZES = (64, 96, 128, 160)
