@@ -181,7 +181,9 @@ def _policy(row: Row, base: Row) -> str:
 def _verdict(arms: Sequence[Row], base: Row) -> str:
     good = [row for row in arms if pays(row, base)]
     names = "; ".join(f"{_title(row)} with {row['dropped']:.4g} dropped" for row in good)
-    return f"{len(good)} of {len(arms)} rows pay{': ' + names if names else ''}."
+    told = f"{len(good)} of {len(arms)} rows pay{': ' + names if names else ''}."
+    caution = " Each row is judged by itself: its interval is not corrected for the number of rows."
+    return told + caution * bool(good)
 
 
 def _lacking(arms: Sequence[Row]) -> str:
