@@ -1,6 +1,6 @@
 """Gradients of a training on explicit tables: of one process on all samples, or of one of two on its half.
 
-python -m tests.two_processes RANK STORE OUT      one of the two; they meet at the file STORE
+python -m tests.two_processes TABLE RANK STORE OUT      one of the two; they meet at the file STORE
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 import greenadapt
 from greenadapt.testing import awake
 
-_ROWS = ("110", "011", "101", "011", "111", "001", "100", "110")
+_HALF = ("111", "001", "100", "110")
+TABLES = {
+    "whole": ("110", "011", "101", "011", *_HALF),
+    "lacking": ("110", "010", "100", "010", *_HALF),
+}
+"""Rows of keep or drop. Under "lacking" no sample of the first process keeps the last block."""
 
 
 class _Under(nn.Module):
@@ -27,10 +32,11 @@ class _Under(nn.Module):
         return self.model.forward_under(images, table)
 
 
-def gradients(rank: int | None = None, store: str = "") -> dict[str, Tensor]:
+def gradients(rows: str, rank: int | None = None, store: str = "") -> dict[str, Tensor]:
     """By the name of the parameter.
 
     Args:
+        rows: Which of the tables.
         rank: Which of the two processes this is; None for one process alone.
         store: The file at which the two meet.
     """
@@ -39,11 +45,12 @@ def gradients(rank: int | None = None, store: str = "") -> dict[str, Tensor]:
     model = greenadapt.wrap(base, "blockdrop", keep=0.5, policy="spread")
     model.eval().set_grad_checkpointing(True)
     images = torch.randn(8, 3, 16, 16, dtype=torch.float64)
-    table = torch.tensor([[keep == "1" for keep in row] for row in _ROWS])
+    table = torch.tensor([[keep == "1" for keep in row] for row in TABLES[rows]])
     network, share = _Under(model), slice(None)
     if rank is not None:
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-        network, share = DistributedDataParallel(network), slice(4 * rank, 4 * rank + 4)
+        network = DistributedDataParallel(network, find_unused_parameters=rows == "lacking")
+        share = slice(4 * rank, 4 * rank + 4)
     for _ in range(2):
         network.zero_grad()
         network(images[share], table[share]).square().mean().backward()
@@ -52,4 +59,4 @@ def gradients(rank: int | None = None, store: str = "") -> dict[str, Tensor]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    torch.save(gradients(int(sys.argv[1]), sys.argv[2]), sys.argv[3])
+    torch.save(gradients(sys.argv[1], int(sys.argv[2]), sys.argv[3]), sys.argv[4])

@@ -13,19 +13,20 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def started(folder: Path, rank: int) -> subprocess.Popen:
-    arguments = [str(rank), str(folder / "store"), str(folder / f"{rank}.pt")]
+def started(folder: Path, rows: str, rank: int) -> subprocess.Popen:
+    arguments = [rows, str(rank), str(folder / "store"), str(folder / f"{rank}.pt")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.two_processes", *arguments]
     return subprocess.Popen(command, env=environment, cwd=folder)
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
-def test_gradients_of_two_processes_are_those_of_one(tmp_path):
+@pytest.mark.parametrize("rows", ["whole", "lacking"])
+def test_gradients_of_two_processes_are_those_of_one(tmp_path, rows):
     from tests.two_processes import gradients
 
-    workers = [started(tmp_path, 0), started(tmp_path, 1)]
-    one = gradients()
+    workers = [started(tmp_path, rows, 0), started(tmp_path, rows, 1)]
+    one = gradients(rows)
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert any(gradient.abs().max() > 0 for gradient in one.values())

@@ -115,7 +115,8 @@ class BlockDrop(Retrofit):
         """Logits [B, classes] under a given policy [B, K], each block on its own samples: for training.
 
         Unlike the masked pass of the paper's code, batch-norm statistics come from the samples that
-        run a block, as they do at inference.
+        run a block, as they do at inference. A block that no image of the batch keeps gets no gradient, so
+        DistributedDataParallel has to be told ``find_unused_parameters=True``.
 
         Raises:
             ModelError: The policy decides on another number of blocks or images.
