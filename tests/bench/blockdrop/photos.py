@@ -55,7 +55,7 @@ SETTINGS: dict[str, Any] = {
     "freeze_norms": True,
     "seed": 0,
     "size": SIZE,
-    "rounds": 20,
+    "rounds": 100,
 }
 _PAPERS = {"policy_net": "policy_resnet10", "policy_downscale": 2}
 _SMALL = {name: SETTINGS[name] for name in _PAPERS}
