@@ -47,9 +47,10 @@ learning rate of 0.05. What deciding image by image is worth is the lead over th
 multiply-adds of convolutions and linear layers, the mean over the images. Intervals are at 95 %, and p is
 McNemar's exact test on the same images: both tell of other images, not of another training, and each arm
 was trained once; p is not corrected for the number of comparisons, except at the bar. Which fixed path is
-best is read off these very images, which favours it. Seconds of training are no comparison: other work ran
-beside it, an arm uses the teacher's answers that an arm before it left, and a policy's steps cost more than
-a path's.
+best is read off these very images, which favours it. The budget is epochs. Seconds of training, each arm's on
+one core, are no comparison: not all machines were the same (one without bf16 units takes three times as
+long), other work ran beside it, an arm uses the teacher's answers that an arm before it left, and a policy's
+steps cost more than a path's.
 
 Two arms go on from the trained fixed path of the arm from sensitivity: one learns a policy from there, and
 one, its control, keeps the path for as many epochs more. The policy that is learned from the start was the
