@@ -5,6 +5,8 @@ Tests that need an NVIDIA GPU skip without one.
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
@@ -14,6 +16,12 @@ from tests.simulator.fixture import simulator as simulator
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_reaches_children() -> None:
+    """A suite begun in the background of a script ignores Ctrl-C, and its children would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
