@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from greenadapt.adapters.norms import batch_norms, statistics_put_back, still
+from greenadapt.adapters.norms import batch_norms, statistics_as_now, still
 from greenadapt.adapters.residual.block import Address, ResidualBlock, forget, note
 from greenadapt.adapters.residual.branches import Quiet, alone, quieten
 from greenadapt.adapters.retrofit import Retrofit, become
@@ -143,8 +143,8 @@ class _Step:
             return call(*args, **kwargs)
 
     def _contexts(self) -> tuple[Any, Any]:
-        # What is recomputed has moved the statistics of its norms already.
-        return nullcontext(), statistics_put_back(batch_norms(self.gate))  # type: ignore[arg-type]
+        # Called before the block runs, whose norms have moved their statistics when it is recomputed.
+        return nullcontext(), statistics_as_now(batch_norms(self.gate))  # type: ignore[arg-type]
 
     def _alone(self, *args: Any, **kwargs: Any) -> Any:
         with alone(self.known.branch):  # type: ignore[arg-type]

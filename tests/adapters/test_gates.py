@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import timm
 import torch
@@ -96,6 +98,42 @@ def test_one_sample_alone_is_trained_on_the_statistics_that_a_block_has(checkpoi
     assert not torch.equal(model.layer4[0].bn1.running_mean, before["layer4.0.bn1.running_mean"])
     assert model.layer4[1].conv1.weight.grad.any()
     assert all(module.training for module in model.modules())
+
+
+def gradients_of_summed_losses(model, images, tables, checkpointing):
+    """Of one loss over several batches, whose forwards all come before the backward."""
+    model = copy.deepcopy(model)
+    checkpoint_gates(model, checkpointing)
+    outputs = [execute(model, x, t, "gathered") for x, t in zip(images, tables, strict=True)]
+    sum(output.square().sum() for output in outputs).backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}, dict(model.named_buffers())
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("forwards", [1, 2])
+@pytest.mark.parametrize("block", [2, 3])
+def test_gradients_of_a_block_that_one_sample_runs_are_of_the_statistics_it_used(
+    block, forwards, checkpointing, monkeypatch
+):
+    """Block 2 has a projection, whose norm sees the other samples too, and moves its statistics by them."""
+    torch.manual_seed(0)
+    model = awake(timm.create_model("resnet18", num_classes=3)).double().train()
+    gate(residual_blocks(model))
+    images = [torch.randn(4, 3, 64, 64, dtype=torch.double) for _ in range(forwards)]
+    tables = [torch.ones(4, 8, dtype=torch.bool) for _ in images]
+    tables[0][1:, block] = False
+    found, moved = gradients_of_summed_losses(model, images, tables, checkpointing)
+
+    def on_copies(x, mean, variance, weight, bias, training, momentum, eps):
+        if not training:
+            mean, variance = mean.clone(), variance.clone()
+        return batch_norm(x, mean, variance, weight, bias, training, momentum, eps)
+
+    batch_norm = torch.nn.functional.batch_norm
+    monkeypatch.setattr(torch.nn.functional, "batch_norm", on_copies)
+    expected, expected_moved = gradients_of_summed_losses(model, images, tables, False)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(moved, expected_moved)
 
 
 def test_checkpointing_gives_the_gradients_of_the_same_path():
