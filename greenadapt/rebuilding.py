@@ -144,7 +144,7 @@ def check_rebuilds(recipe: Recipe, model: nn.Module) -> None:
 
 
 def check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, todo: str = "") -> None:
-    """Refuses tensors of other names or shapes than are expected.
+    """Refuses tensors of other names or shapes than are expected, and numbers in the place of booleans.
 
     Args:
         expected: Tensors by name.
@@ -155,8 +155,8 @@ def check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, to
     Raises:
         ModelError: They differ; the error says where.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-    others = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    shapes = {name: _form(tensor) for name, tensor in expected.items()}
+    others = {name: _form(tensor) for name, tensor in found.items()}
     if shapes == others:
         return
     reshaped = [
@@ -167,13 +167,19 @@ def check_fit(expected: dict[str, Any], found: dict[str, Any], happened: str, to
         for label, names in (
             ("missing", [n for n in shapes if n not in others]),
             ("unexpected", [n for n in others if n not in shapes]),
-            ("of another shape", reshaped),
+            ("of another form", reshaped),
         )
         if names
     ]
     raise ModelError(
         happened, "; ".join(seen) + ".", todo or "Load the folder that belongs to these weights."
     )
+
+
+def _form(tensor: Any) -> str:
+    """Its shape, and whether it holds booleans; in which precision numbers are, is not asked."""
+    kind = "bool " if str(tensor.dtype) == "torch.bool" else ""
+    return f"{kind}{tuple(tensor.shape)}"
 
 
 def _first(names: Iterable[str], limit: int = 3) -> str:

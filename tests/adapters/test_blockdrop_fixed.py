@@ -6,8 +6,10 @@ import copy
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import greenadapt
+from greenadapt import storage
 from greenadapt.adapters.blockdrop.fixed import find_best_path
 from greenadapt.errors import DataError, ModelError, OptionError
 from greenadapt.testing import awake
@@ -78,6 +80,14 @@ def test_path_is_saved_and_loaded(tmp_path):
     assert not torch.equal(twin(images()), model(images()))
 
 
+def test_saved_path_of_numbers_is_refused(tmp_path):
+    file = greenadapt.save(thin(), tmp_path / "thin") / storage.WEIGHTS_FILE
+    tensors = load_file(file)
+    save_file({**tensors, "greenadapt_path": torch.full((6,), 0.4)}, file)
+    with pytest.raises(ModelError, match=r"another form: greenadapt_path is \(6,\), not bool \(6,\)"):
+        greenadapt.load(tmp_path / "thin")
+
+
 def test_search_leaves_mode_statistics_and_learned_policy_alone():
     model = thin(policy="learned").train()
     state = copy.deepcopy(model.state_dict())
@@ -118,12 +128,26 @@ def test_what_no_path_can_be_found_for():
 
 def test_policy_for_another_number_of_blocks_is_refused():
     model = thin()
-    with pytest.raises(ModelError, match=r"decides on 5 blocks; CifarResNet has 6"):
-        model.set_path([True] * 5)
+    half = torch.full((6,), 0.4)
+    for path in (
+        [True] * 5,
+        [0.4] * 6,
+        half,
+        ["0"] * 6,
+        [2, 3, 4, 5, 0, 1],
+        [[True] * 6],
+        None,
+        torch.tensor(1),
+    ):
+        with pytest.raises(OptionError, match=r"does not fit[^.]*\.\n.*has 6 blocks"):
+            model.set_path(path)
+    model.set_path([1, 0, 1, 0, 1, 0])
+    assert model.greenadapt_kept == (True, False, True, False, True, False)
     with pytest.raises(ModelError, match="decides on 7 blocks"):
         model.forward_under(images(2), torch.ones(2, 7, dtype=torch.bool))
-    with pytest.raises(ModelError, match="decides for 3 images; the batch has 2"):
-        model.forward_under(images(2), torch.ones(3, 6, dtype=torch.bool))
+    for table in (torch.ones(3, 6, dtype=torch.bool), torch.ones(6, dtype=torch.bool), torch.ones(2, 6)):
+        with pytest.raises(ModelError, match=r"torch\.\w+, \[.*\]; the batch has 2 images"):
+            model.forward_under(images(2), table)
     learned = thin(policy="learned")
     with pytest.raises(ModelError, match="decides for each image"):
         learned.set_path([True] * 6)

@@ -94,7 +94,7 @@ def test_a_path_exports_to_onnx(tmp_path):
     assert file.stat().st_size > 0
 
 
-@pytest.mark.parametrize("path", [[True], []])
+@pytest.mark.parametrize("path", [[True], [], [0.3] * 6, [[True] * 6]])
 def test_a_path_for_another_network(path):
     _, model, _ = made("cifar_resnet14")
     with pytest.raises(OptionError, match="does not fit"):
@@ -139,5 +139,9 @@ def test_a_router_sends_every_sample_down_its_path(backend):
 
 def test_nothing_to_route():
     _, model, _ = made("cifar_resnet14")
+    whole = torch.ones(1, model.greenadapt_blocks, dtype=torch.bool)
+    for paths in (~whole, torch.cat([whole, ~whole]), whole[:0], whole * 0.4):
+        with pytest.raises(OptionError):
+            Router(model, paths)
     with pytest.raises(ModelError, match="nothing to route"):
         Router(model)

@@ -23,7 +23,7 @@ from greenadapt.adapters.blockdrop.config import BlockDropConfig
 from greenadapt.adapters.blockdrop.description import described
 from greenadapt.adapters.blockdrop.fixed import fixed_path
 from greenadapt.adapters.blockdrop.objectives import objective_of
-from greenadapt.adapters.blockdrop.paths import no_limit, restrict
+from greenadapt.adapters.blockdrop.paths import as_path, no_limit, restrict
 from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.execution import OnePath, costs_of, execute
 from greenadapt.adapters.gates import Run, all_sliceable, checkpoint_gates, gate, routing, running, under
@@ -83,7 +83,8 @@ class BlockDrop(Retrofit):
         """Has a fixed policy keep these blocks for every image, [K].
 
         Raises:
-            ModelError: The policy is learned, or the path is for another number of blocks.
+            ModelError: The policy is learned.
+            OptionError: The path is for another number of blocks, or holds more than yes and no.
         """
         if self.greenadapt_path is None:
             raise ModelError(
@@ -91,8 +92,7 @@ class BlockDrop(Retrofit):
                 "Its policy is learned, and decides for each image.",
                 "Wrap with policy='sensitivity', 'spread', 'first' or 'random'.",
             )
-        kept = tuple(bool(keep) for keep in path)
-        self._check_blocks(len(kept), "path")
+        kept = as_path(path, self.greenadapt_blocks)
         self.greenadapt_path.copy_(torch.tensor(kept))
         self.greenadapt_kept = kept
 
@@ -108,7 +108,7 @@ class BlockDrop(Retrofit):
         with torch.no_grad():
             # A probability that is no number, from an overflow in half precision, keeps the block.
             table: Tensor = ~(self.greenadapt_policy(images) < 0.5)
-        self._check_blocks(table.shape[1], "policy")
+        self._check_blocks(table.shape[1])
         return table if self.greenadapt_allowed is None else restrict(table, self.greenadapt_allowed)
 
     def forward_under(self, images: Tensor, table: Tensor) -> Tensor:
@@ -119,15 +119,15 @@ class BlockDrop(Retrofit):
         DistributedDataParallel has to be told ``find_unused_parameters=True``.
 
         Raises:
-            ModelError: The policy decides on another number of blocks or images.
+            ModelError: The policy decides on another number of blocks or images, or not by yes and no.
         """
-        self._check_blocks(table.shape[1], "policy")
-        if len(table) != len(images):
+        if table.ndim != 2 or table.dtype != torch.bool or len(table) != len(images):
             raise ModelError(
                 "The policy does not fit the batch.",
-                f"It decides for {len(table)} images; the batch has {len(images)}.",
-                "Give one row of booleans for each image.",
+                f"It is {table.dtype}, {list(table.shape)}; the batch has {len(images)} images.",
+                "Give one row of booleans for each image, torch.bool.",
             )
+        self._check_blocks(table.shape[1])
         # Some blocks cannot be run on a part of the batch; then images of one path go together.
         sliceable = self.greenadapt_sliceable
         with routing(self):  # type: ignore[arg-type]
@@ -163,10 +163,10 @@ class BlockDrop(Retrofit):
         # In training the stem's batch norms see the batch, and a block's all samples that run it.
         return "gathered" if training and mode != "masked" else mode
 
-    def _check_blocks(self, found: int, what: str) -> None:
+    def _check_blocks(self, found: int) -> None:
         if found != self.greenadapt_blocks:
             raise ModelError(
-                f"The {what} does not fit the model.",
+                "The policy does not fit the model.",
                 f"It decides on {found} blocks; {type(self).retrofit_base.__name__} has "
                 f"{self.greenadapt_blocks} that can be dropped.",
                 "Give one boolean for each block that greenadapt.describe(model) lists as droppable.",

@@ -12,6 +12,7 @@ policy chose, so a limited model is fine-tuned once more, or reported as it is.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,30 @@ from greenadapt.errors import ModelError, OptionError
 _SEEDS = 128
 """Merging is quadratic in the paths it starts from: the most frequent ones are taken."""
 _ROUNDS = 10
+
+
+def as_path(path: Any, blocks: int) -> tuple[bool, ...]:
+    """A path as it was given, checked: what is no yes or no (a probability, an index) is nobody's decision.
+
+    Args:
+        path: Which blocks are kept, [K]: True and False, or 1 and 0.
+        blocks: K.
+
+    Raises:
+        OptionError: It is of another length or shape, or holds something else.
+    """
+    try:
+        values = torch.as_tensor(path)
+        fits = tuple(values.shape) == (blocks,) and bool(((values == 0) | (values == 1)).all())
+    except (TypeError, ValueError, RuntimeError):
+        fits = False
+    if not fits:
+        raise OptionError(
+            "The path does not fit the model.",
+            f"It is {reprlib.repr(path)}; the model has {blocks} blocks that can be dropped.",
+            "Give one boolean for each block that greenadapt.describe(model) lists as droppable.",
+        )
+    return tuple(bool(value) for value in values.tolist())
 
 
 def limit_paths(table: Tensor, most: int, costs: Sequence[float] | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from greenadapt.adapters.blockdrop.paths import assign
+from greenadapt.adapters.blockdrop.paths import as_path, assign
 from greenadapt.adapters.execution.placing import empty, put, take
 from greenadapt.adapters.gates import Gated, ungate
 from greenadapt.adapters.residual import ResidualBlock, shortcut_module
@@ -40,7 +40,7 @@ def static_path(model: nn.Module, path: Sequence[bool]) -> nn.Module:
         are replaced by their shortcuts, and their parameters are gone.
 
     Raises:
-        OptionError: The path is for another number of blocks.
+        OptionError: The path is for another number of blocks, or holds more than yes and no.
         ModelError: No block of the model is gated.
     """
     plain: Any = shared_copy(model, without=("greenadapt_policy",))
@@ -52,13 +52,8 @@ def static_path(model: nn.Module, path: Sequence[bool]) -> nn.Module:
             f"No block of {type(model).__name__} is gated.",
             "Wrap it with 'blockdrop' first.",
         )
-    if len(path) != count:
-        raise OptionError(
-            "The path does not fit the model.",
-            f"It decides on {len(path)} blocks; the model has {count} that can be dropped.",
-            "Give one boolean for each droppable block.",
-        )
-    dropped = [_dropped(gate, path) for gate in gates]
+    kept_blocks = as_path(path, count)
+    dropped = [_dropped(gate, kept_blocks) for gate in gates]
     names = {id(module): name for name, module in plain.named_modules()}
     ungate(plain)
     for gate, blocks, kept in dropped:
@@ -86,6 +81,7 @@ class Router(nn.Module):
 
     Raises:
         ModelError: The model has no policy, or was not limited and no paths are given.
+        OptionError: The paths are for another number of blocks, or the last does not keep all.
     """
 
     allowed: Tensor
@@ -100,7 +96,14 @@ class Router(nn.Module):
                 f"{type(model).__name__}: no learned policy, or its paths were never limited.",
                 "Wrap with paths=8 and fine-tune, or pass paths= from limit_paths.",
             )
-        distinct = list(dict.fromkeys(tuple(row) for row in limited.tolist()))
+        blocks = limited.shape[-1]
+        distinct = list(dict.fromkeys(as_path(row, blocks) for row in limited))
+        if not distinct or not all(distinct[-1]):
+            raise OptionError(
+                "A sample may have nowhere to go.",
+                f"None of the {len(distinct)} paths, or not the last, keeps all {blocks} blocks.",
+                "Give the cheapest first and the whole network last, as limit_paths does.",
+            )
         self.policy = policy
         self.paths = nn.ModuleList(static_path(model, path) for path in distinct)
         self.register_buffer("allowed", torch.tensor(distinct, device=limited.device), persistent=False)
