@@ -172,7 +172,15 @@ def test_data_that_do_not_fit():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"epochs": 0}, {"epochs": 1.5}, {"precision": "int8"}, {"batch_size": 0}, {"learning_rate": -1.0}],
+    [
+        {"epochs": 0},
+        {"epochs": 1.5},
+        {"precision": "int8"},
+        {"batch_size": 0},
+        {"learning_rate": -1.0},
+        {"weight_decay": -1.0},
+        {"weight_decay": float("nan")},
+    ],
 )
 def test_settings_out_of_range(settings):
     with pytest.raises(OptionError):

@@ -58,6 +58,12 @@ class Settings:
                 f"learning_rate={self.learning_rate}",
                 "Use more than 0.",
             )
+        if not 0 <= self.weight_decay < math.inf:
+            raise OptionError(
+                "The weight decay is out of range.",
+                f"weight_decay={self.weight_decay}",
+                "Use 0 for none, or a small number such as 5e-4.",
+            )
         if not 0 <= self.mixup < math.inf:
             raise OptionError(
                 "mixup is out of range.",

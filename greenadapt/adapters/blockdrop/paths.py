@@ -138,7 +138,7 @@ def limit(model: nn.Module, loader: Any, costs: Sequence[float] | None = None) -
             f"{type(model).__name__}: no learned policy, or the option paths=0.",
             "Wrap with 'blockdrop', policy='learned' and paths=8.",
         )
-    table = asked(target.greenadapt_policy, loader, allowed.device) >= 0.5
+    table = ~(asked(target.greenadapt_policy, loader, allowed.device) < 0.5)
     found = limit_paths(table, len(allowed), costs)
     if len(found) == 1:
         # The whole network alone stands for "not limited yet"; the nearest path beside it costs nothing.
