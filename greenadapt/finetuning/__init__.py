@@ -111,7 +111,6 @@ def finetune(
                     run.curve.append(loop.run_epoch(run, train, epoch))
                     if checkpoint is not None:
                         loop.save(run, checkpoint, epoch + 1)
-    model.eval()
     training = _record(run, train, teacher, None if first else window)
     _note(model, train, training)
     return training
@@ -173,16 +172,17 @@ def _begin(run: Run, checkpoint: str | Path | None) -> int:
 
 @contextmanager
 def _put_back(run: Run, checkpoint: str | Path | None) -> Iterator[None]:
-    """After a training that could not go on, the model is that of the last good epoch if there is one."""
+    """However a training ends, the model is left in eval mode; if it fails, as after its last good epoch."""
     try:
         yield
     except (TrainingError, DataError) as error:
         where = "The model is as the last steps left it."
         if checkpoint is not None and run.curve:
             epochs = loop.restore(run, checkpoint)
-            run.model.eval()
             where = f"The model is back after epoch {epochs}, as in the checkpoint {checkpoint}."
         raise type(error)(error.happened, error.seen, f"{error.todo} {where}") from error
+    finally:
+        run.model.eval()
 
 
 def _accelerator(precision: str, device: str) -> Accelerator:

@@ -131,7 +131,7 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
 
     Raises:
         TrainingError: The loss, a figure or a weight is no number.
-        DataError: A label is for no class of the model.
+        DataError: A label is for no class of the model, or a batch has one image and batch norm needs two.
     """
     import torch
 
@@ -149,7 +149,7 @@ def run_epoch(run: Run, train: Any, epoch: int) -> dict[str, float]:
         if run.settings.mixup:
             draw = (run.settings.seed, epoch, step)
             images, labels = mixed(images, labels, run.model.num_classes, run.settings.mixup, draw)  # type: ignore[arg-type]
-        figures = _step(run, images, labels, epoch)
+        figures = _step(run, images, labels, epoch, step)
         images_seen += len(images)
         for name, value in figures.items():
             sums[name] = sums.get(name, 0.0) + value * len(images)
@@ -200,9 +200,19 @@ def freeze_norms(model: nn.Module) -> None:
         freeze_norms(part)
 
 
-def _step(run: Run, images: Any, labels: Any, epoch: int) -> dict[str, float]:
-    with run.accelerator.autocast():
-        loss, figures = run.objective.loss(images, labels)
+def _step(run: Run, images: Any, labels: Any, epoch: int, step: int) -> dict[str, float]:
+    try:
+        with run.accelerator.autocast():
+            loss, figures = run.objective.loss(images, labels)
+    except ValueError as error:
+        # Batch norm's own words: it has nothing to compare the one image with.
+        if len(images) > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise DataError(
+            "A batch of one image cannot train this model.",
+            f"Batch {step + 1} of epoch {epoch + 1} has one, and batch norm needs two.",
+            "Use another batch size, or a loader with drop_last=True.",
+        ) from error
     value = loss.item()
     if not math.isfinite(value):
         raise TrainingError(

@@ -118,6 +118,8 @@ def test_what_no_path_can_be_found_for():
         find_best_path(thin(), images(), 0.0)
     with pytest.raises(DataError, match="without images"):
         find_best_path(thin(), images(0), 0.5)
+    with pytest.raises(DataError, match="No batch has two"):
+        find_best_path(thin(), images(1), 0.5, adapted=True)
     with pytest.raises(ModelError, match="not under BlockDrop"):
         find_best_path(network(), images(), 0.5)
     broken = thin()

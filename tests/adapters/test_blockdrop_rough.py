@@ -13,7 +13,7 @@ from greenadapt.adapters.blockdrop.policy import Policy
 from greenadapt.adapters.execution import MODES, OnePath, execute, under
 from greenadapt.adapters.execution.costs import measure_costs
 from greenadapt.adapters.gates import routing
-from greenadapt.errors import OptionError
+from greenadapt.errors import ModelError, OptionError
 from greenadapt.testing import awake
 
 SIZE = 32
@@ -214,3 +214,46 @@ def test_a_policy_that_kept_all_on_the_images_of_its_limit_stays_limited():
 def test_costs_that_are_no_price_are_refused(cost):
     with pytest.raises(OptionError, match="costs of the blocks"):
         limit_paths(torch.rand(9, 3) < 0.5, 2, [1.0, cost, 1.0])
+
+
+@pytest.fixture
+def patches():
+    """A batch of NaFlexViT: patches with their coordinates, and no images."""
+    there = torch.cartesian_prod(torch.arange(3), torch.arange(4)).expand(5, 12, 2)
+    valid = torch.ones(5, 12, dtype=torch.bool)
+    return {"patches": torch.randn(5, 12, 768), "patch_coord": there, "patch_valid": valid}
+
+
+def test_a_fixed_path_takes_whatever_its_base_takes(patches):
+    model = awake("naflexvit_base_patch16_gap", depth=4, embed_dim=48, num_heads=3)
+    retrofit = greenadapt.wrap(model, "blockdrop", policy="spread", keep=0.5)
+    model.blocks = torch.nn.Sequential(
+        *(b for b, kept in zip(model.blocks, retrofit.greenadapt_kept, strict=True) if kept)
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(retrofit(patches), model(patches))
+
+
+def test_a_learned_policy_says_that_it_needs_images(patches):
+    model = awake("naflexvit_base_patch16_gap", depth=4, embed_dim=48, num_heads=3)
+    retrofit = greenadapt.wrap(model, "blockdrop", policy_net="resnet10t")
+    with pytest.raises(ModelError, match="decides by the images"):
+        retrofit(patches)
+    with pytest.raises(ModelError, match="decides by the images"):
+        retrofit.forward_features(**patches)
+
+
+def test_features_take_their_images_by_name_too():
+    model = decided(base(), 0).eval()
+    images = mixed_images(model)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.forward_features(x=images), model.forward_features(images))
+
+
+def test_the_first_mixed_batch_may_come_through_the_compiler():
+    """What blocks cost is measured outside of the compiler, which cannot trace a copy of a network."""
+    model = decided(base(), 0).eval()
+    images = mixed_images(model)
+    with torch.inference_mode():
+        found = torch.compile(model, backend="eager")(images)
+        torch.testing.assert_close(found, model(images))

@@ -67,9 +67,11 @@ class BlockDrop(Retrofit):
         """Images [B, C, H, W] to logits [B, classes]."""
         return self._routed(super().forward, x, *args, **kwargs)  # type: ignore[misc,no-any-return]
 
-    def forward_features(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Images [B, C, H, W] to the features before the head."""
-        return self._routed(super().forward_features, x, *args, **kwargs)  # type: ignore[misc,no-any-return]
+    def forward_features(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Images [B, C, H, W], or whatever the base's own takes, to the features before the head."""
+        if not args and "x" in kwargs:
+            args = (kwargs.pop("x"),)
+        return self._routed(super().forward_features, *args, **kwargs)  # type: ignore[misc,no-any-return]
 
     def forward_intermediates(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """As the base's; the policy decides here too."""
@@ -140,21 +142,31 @@ class BlockDrop(Retrofit):
             logits: Tensor = super().forward(images)  # type: ignore[misc]
             return logits
 
-    def _routed(self, call: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    def _routed(self, call: Any, *args: Any, **kwargs: Any) -> Any:
         own: Any = self
         if running(own):
-            return call(x, *args, **kwargs)
+            return call(*args, **kwargs)
         with routing(own):
             if self.greenadapt_kept is not None:
                 with under(OnePath(self.greenadapt_kept)):
-                    return call(x, *args, **kwargs)
+                    return call(*args, **kwargs)
+            x, others = self._images(*args), args[1:]
 
             def run(images: Tensor) -> Any:
-                return call(images, *args, **kwargs)
+                return call(images, *others, **kwargs)
 
-            mode = self._mode(own.training, (args, kwargs))
+            mode = self._mode(own.training, (others, kwargs))
             costs = None if own.training else partial(costs_of, own, x)
             return execute(run, x, self.greenadapt_paths(x), mode, costs, self.greenadapt_sliceable)
+
+    def _images(self, *args: Any) -> Tensor:
+        if args and isinstance(args[0], Tensor) and args[0].ndim == 4:
+            return args[0]
+        raise ModelError(
+            "A learned policy decides by the images.",
+            f"{type(self).retrofit_base.__name__} was not given [B, C, H, W] as its first argument.",
+            "Give images as the base takes them, or wrap with policy='spread' for other input.",
+        )
 
     def _mode(self, training: bool, others: Any) -> Any:
         # Whether another tensor (a mask) is by sample, nobody says: then the batch stays whole.

@@ -91,13 +91,13 @@ def find_best_path(
             hundred do: the divergence of logits is much less noisy than accuracy.
         keep: Share of the blocks.
         adapted: Judge each path by what batch norms make of it once they have its statistics, as after a
-            fine-tuning; they are taken from the batches, and the norms' own stay. Leave it out for a path
-            that is used without training.
+            fine-tuning; they are taken from the batches, and the norms' own stay; a batch of one image has
+            none, and is passed over. Leave it out for a path that is used without training.
 
     Raises:
         ModelError: The model is not under BlockDrop, or its logits are no numbers.
         OptionError: `keep` is out of range.
-        DataError: There are no images.
+        DataError: There are no images, or with `adapted` no two in one batch.
     """
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
 
@@ -110,15 +110,16 @@ def find_best_path(
         )
     blocks = model.greenadapt_blocks
     with _measuring(model) as device:
-        batches = list(_batches(images, device))
+        batches = [batch for batch in _batches(images, device) if len(batch) > adapted]
         if not batches:
-            raise DataError("No path can be found without images.", "There are none.", "Give a few hundred.")
+            found = "No batch has two." if adapted else "There are none."
+            raise DataError("No path can be found without images.", found, "Give a few hundred.")
         whole = [F.log_softmax(_logits(model, batch, (True,) * blocks), 1) for batch in batches]
         with on_batch_statistics(batch_norms(model) if adapted else []):
-            found = _search(model, batches, whole, count_kept(blocks, keep))
+            best = _search(model, batches, whole, count_kept(blocks, keep))
     if model.greenadapt_policy is None:
-        model.set_path(found.path)
-    return found
+        model.set_path(best.path)
+    return best
 
 
 def _search(model: BlockDrop, batches: Sequence[Tensor], whole: Sequence[Tensor], count: int) -> BestPath:

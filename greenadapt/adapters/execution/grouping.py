@@ -8,6 +8,7 @@ table [B, K] ── to the host, once ──┬─ one path ──────�
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -59,30 +60,61 @@ def execute(
     host = table.cpu()
     if len(host) == 1 or bool((host == host[0]).all()):
         return _one(call, images, host[0].tolist())
-    # Where gradients are recorded nobody waits for milliseconds, and nothing is measured.
-    asked = mode != "grouped" and sliceable and not torch.is_grad_enabled()
-    known = (costs() if asked else None) if callable(costs) else costs
-    return _mixed(call, images, table, host, mode if sliceable else "grouped", known)
-
-
-def _mixed(
-    call: Call, images: Tensor, table: Tensor, host: Tensor, mode: Mode, costs: CostModel | None
-) -> Any:
-    paths, group_of = by_likeness(host)
-    order = torch.argsort(group_of, stable=True)
-    portion, seconds = (len(host), 0.0) if costs is None else costs.portion(host[order])
-    if mode == "auto" and costs is None:
-        mode = "grouped" if len(host) >= _worthwhile(images.device) * len(paths) else "gathered"
-    elif mode == "auto" and costs is not None:
-        mode = "gathered" if seconds < costs.grouped_seconds(host) else "grouped"
-    there = sent(order, images.device)
-    if mode == "grouped":
-        return _grouped(call, images, paths, there.split(torch.bincount(group_of).tolist()))
-    if costs is None or torch.is_grad_enabled():
+    plan = _planned(host, mode if sliceable else "grouped", costs, images.device)
+    there = sent(plan.order, images.device)
+    if plan.mode == "grouped":
+        return _grouped(call, images, plan.paths, there.split(plan.sizes))
+    if plan.stretches is None:
         with under(Gathered(table, images.device, host)):
             return call(images)
-    table = table.to(images.device).index_select(0, there)
-    return _gathered(call, images, table, host[order], there, costs, portion)
+    return _gathered(call, images, table.to(images.device).index_select(0, there), host, there, plan)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How a batch whose paths differ is run.
+
+    Attributes:
+        mode: Grouped or gathered.
+        paths: bool, [G, K]: the distinct ones, on the CPU.
+        sizes: How many samples take each.
+        order: int64, [B], on the CPU: the samples, those of a path together.
+        portion: How many samples, in that order, are gathered at a time.
+        stretches: For each portion, which blocks run on stretches of its rows; None: the batch is gathered
+            whole and in its own order.
+    """
+
+    mode: Mode
+    paths: Tensor
+    sizes: list[int]
+    order: Tensor
+    portion: int
+    stretches: list[list[bool]] | None
+
+
+# A few sums on the host for each batch, which a compiler has nothing to gain from and does not get through.
+@torch.compiler.disable  # type: ignore[untyped-decorator, unused-ignore]
+def _planned(
+    host: Tensor,
+    mode: Mode,
+    costs: CostModel | Callable[[], CostModel | None] | None,
+    device: torch.device,
+) -> _Plan:
+    # Where gradients are recorded nobody waits for milliseconds, and nothing is measured.
+    asked = mode != "grouped" and not torch.is_grad_enabled()
+    known = (costs() if asked else None) if callable(costs) else costs
+    paths, group_of = by_likeness(host)
+    order = torch.argsort(group_of, stable=True)
+    portion, stretches = len(host), None
+    if known is None and mode == "auto":
+        mode = "grouped" if len(host) >= _worthwhile(device) * len(paths) else "gathered"
+    elif known is not None and mode != "grouped":
+        portion, seconds = known.portion(host[order])
+        if mode == "auto" and known.grouped_seconds(host) <= seconds:
+            mode = "grouped"
+        elif not torch.is_grad_enabled():
+            mode, stretches = "gathered", [known.in_stretches(part) for part in host[order].split(portion)]
+    return _Plan(mode, paths, torch.bincount(group_of).tolist(), order, portion, stretches)
 
 
 def _worthwhile(device: torch.device) -> float:
@@ -94,13 +126,13 @@ def _one(call: Call, images: Tensor, path: Sequence[bool]) -> Any:
         return call(images)
 
 
-def _gathered(
-    call: Call, images: Tensor, table: Tensor, host: Tensor, there: Tensor, costs: CostModel, portion: int
-) -> Any:
+def _gathered(call: Call, images: Tensor, table: Tensor, host: Tensor, there: Tensor, plan: _Plan) -> Any:
     joined, structure = _Joined(len(images)), None
-    parts = zip(there.split(portion), table.split(portion), host.split(portion), strict=True)
-    for rows, part, host_part in parts:
-        with under(Gathered(part, images.device, host_part, costs.in_stretches(host_part))):
+    tables, hosts = table.split(plan.portion), host[plan.order].split(plan.portion)
+    assert plan.stretches is not None
+    parts = zip(there.split(plan.portion), tables, hosts, plan.stretches, strict=True)
+    for rows, part, host_part, in_stretches in parts:
+        with under(Gathered(part, images.device, host_part, in_stretches)):
             leaves, structure = tree_flatten(call(take(images, rows)))
         joined.add(rows, leaves)
     assert structure is not None
