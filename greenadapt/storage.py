@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greenadapt.errors import StorageError
+from greenadapt.errors import RecipeError, StorageError
 from greenadapt.recipe import Recipe, parse_recipe
 
 if TYPE_CHECKING:
@@ -211,7 +211,13 @@ def read_recipe(folder: Path | str) -> Recipe:
             f"There is no {RECIPE_FILE} in it.",
             "Name a folder written by greenadapt.save, wrap or finetune.",
         )
-    return parse_recipe(path.read_text(), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"{path} cannot be read.", f"{error}.", "Save the model again with greenadapt.save."
+        ) from error
+    return parse_recipe(text, str(path))
 
 
 def read_tensors(folder: Path | str) -> dict[str, Tensor]:

@@ -179,6 +179,11 @@ class TestStorage:
         with pytest.raises(ModelError, match="unexpected: layer"):
             greenadapt.load(folder)
 
+    def test_recipe_that_is_no_text(self, tmp_path):
+        (tmp_path / "greenadapt.json").write_bytes(bytes(range(256)))
+        with pytest.raises(RecipeError, match="cannot be read"):
+            greenadapt.load(tmp_path)
+
     @pytest.mark.parametrize("text", ["", "{", '{"format": "other"}', "[]"])
     def test_recipe_that_is_none(self, tmp_path, text):
         folder = self.saved(tmp_path)

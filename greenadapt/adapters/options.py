@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any
 
 from greenadapt.errors import OptionError
 
 
-def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
-    """Refuses what is no whole number in a range.
+def check_whole(name: str, value: object, low: int, high: int | None = None) -> int:
+    """A whole number in a range, numpy's too, as Python's own.
 
     Raises:
         OptionError: It is of another type, or out of range.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):  # type: ignore[operator]
+    if (
+        not isinstance(value, Integral)
+        or isinstance(value, bool)
+        or int(value) < low
+        or (high is not None and int(value) > high)
+    ):
         upper = f" to {high}" if high is not None else " or more"
         raise OptionError(
             f"{name} is out of range.", f"{name}={value!r}", f"Use a whole number, {low}{upper}."
         )
+    return int(value)
 
 
-def check_share(name: str, value: object) -> None:
-    """Refuses what is no number above 0 and at most 1.
+def check_share(name: str, value: object) -> float:
+    """A number above 0 and at most 1, numpy's too, as Python's own.
 
     Raises:
         OptionError: It is of another type, or out of range.
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value <= 1:  # type: ignore[operator]
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) <= 1:
         raise OptionError(
             f"{name} is out of range.",
             f"{name}={value!r}",
             f"Use more than 0 and at most 1, such as {name}=0.6.",
         )
+    return float(value)
+
+
+def put(config: Any, **values: Any) -> None:
+    """Sets fields of a frozen config while it is made."""
+    for name, value in values.items():
+        object.__setattr__(config, name, value)
 
 
 def written(config: Any) -> str:

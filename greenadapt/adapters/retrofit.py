@@ -20,8 +20,8 @@ class Retrofit:
     retrofit_base: type[nn.Module]
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # nn.Module's state is its __dict__; deepcopy and pickle restore it into the bare instance.
-        return (_bare, (self.retrofit_mixin, self.retrofit_base), dict(self.__dict__))
+        # Deepcopy and pickle restore the module's own state, which leaves out what it was compiled to.
+        return (_bare, (self.retrofit_mixin, self.retrofit_base), self.__getstate__())
 
 
 def become(module: nn.Module, mixin: type[Retrofit]) -> nn.Module:

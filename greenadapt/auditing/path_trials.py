@@ -199,4 +199,5 @@ def _filled(images: Tensor, loaded: Loaded) -> list[Tensor]:
 def _too_few(images: Tensor | None) -> str:
     if images is None:
         return _UNREACHABLE
-    return f"Only {len(images)} images take it; at least {LEAST_IMAGES} are needed."
+    taken = "image takes" if len(images) == 1 else "images take"
+    return f"Only {len(images)} {taken} it; at least {LEAST_IMAGES} are needed."

@@ -70,7 +70,7 @@ def check_architecture(name: str) -> None:
     known = timm.list_models()
     raise ModelError(
         f"There is no model {name!r} in timm {timm.__version__}.",
-        f"timm has {len(known)} networks.",
+        f"It knows {len(known)} networks, those of greenadapt.zoo among them.",
         did_you_mean(name, known) or "List them with: greenadapt models list",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from greenadapt.adapters.options import check_whole
+from greenadapt.adapters.options import check_whole, put
 from greenadapt.errors import OptionError
 
 Depth = Literal["native", "paper"]
@@ -40,8 +40,7 @@ class BigLittleConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        check_whole("alpha", self.alpha, 1)
-        check_whole("beta", self.beta, 1)
+        put(self, alpha=check_whole("alpha", self.alpha, 1), beta=check_whole("beta", self.beta, 1))
         _check_choice("depth", self.depth, get_args(Depth))
         _check_choice("init", self.init, get_args(Init))
 

@@ -106,6 +106,8 @@ class BlockDrop(Retrofit):
         """
         if self.greenadapt_path is not None:
             return self.greenadapt_path.to(images.device).expand(len(images), -1)
+        if len(images) == 0:
+            return torch.ones(0, self.greenadapt_blocks, dtype=torch.bool, device=images.device)
         assert self.greenadapt_policy is not None
         with torch.no_grad():
             # A probability that is no number, from an overflow in half precision, keeps the block.

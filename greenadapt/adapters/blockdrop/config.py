@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from greenadapt.adapters.options import check_share, check_whole
+from greenadapt.adapters.options import check_share, check_whole, put
 from greenadapt.errors import OptionError, did_you_mean
 
 POLICIES = ("learned", "spread", "first", "random", "sensitivity")
@@ -57,10 +57,19 @@ class BlockDropConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        check_share("keep", self.keep)
-        check_whole("policy_downscale", self.policy_downscale, 1, 8)
-        check_whole("seed", self.seed, 0, 2**63 - 1)
-        check_whole("paths", self.paths, 0, _MOST_PATHS)
+        put(
+            self,
+            keep=check_share("keep", self.keep),
+            policy_downscale=check_whole("policy_downscale", self.policy_downscale, 1, 8),
+            seed=check_whole("seed", self.seed, 0, 2**63 - 1),
+            paths=check_whole("paths", self.paths, 0, _MOST_PATHS),
+        )
+        if not isinstance(self.policy_net, str):
+            raise OptionError(
+                "policy_net is not known.",
+                f"policy_net={self.policy_net!r}",
+                "Use 'auto' or the name of a timm network, such as 'resnet10t'.",
+            )
         if self.paths == 1:
             raise OptionError(
                 "One path for all images is a fixed policy.",

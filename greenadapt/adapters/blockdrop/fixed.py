@@ -101,7 +101,7 @@ def find_best_path(
     """
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
 
-    check_share("keep", keep)
+    keep = check_share("keep", keep)
     if not isinstance(model, BlockDrop):
         raise ModelError(
             "There are no blocks to choose from.",

@@ -18,6 +18,7 @@ from torch import nn
 
 from greenadapt.adapters.blockdrop.fixed import count_kept
 from greenadapt.adapters.blockdrop.parts import BlockCost, Parts, measure_parts
+from greenadapt.adapters.options import check_whole
 from greenadapt.adapters.timing import BUDGET_SECONDS
 from greenadapt.errors import ModelError
 from greenadapt.tables import Column, text_table
@@ -99,6 +100,7 @@ def payback(model: nn.Module, batch_size: int = 1, budget_seconds: float = BUDGE
 
     Raises:
         ModelError: The model is not under BlockDrop.
+        OptionError: `batch_size` is no whole number above 0.
     """
     from greenadapt.adapters.blockdrop.adapter import BlockDrop
 
@@ -108,6 +110,7 @@ def payback(model: nn.Module, batch_size: int = 1, budget_seconds: float = BUDGE
             f"{type(model).__name__} is not under BlockDrop.",
             "Wrap it first: greenadapt.wrap(model, 'blockdrop').",
         )
+    batch_size = check_whole("batch_size", batch_size, 1)
     return judge(measure_parts(model, batch_size, budget_seconds), model.greenadapt_config.keep)
 
 
@@ -243,7 +246,8 @@ def _policy_lines(found: Payback) -> list[str]:
     ]
     if not found.pays:
         lines.append(
-            "policy_net=policy_resnet6 costs little; a fixed path (policy=sensitivity) has no policy to pay."
+            "A cheaper policy might, with policy_net=policy_resnet6 or a larger policy_downscale; a fixed "
+            "path (policy=sensitivity) has no policy to pay."
         )
     return lines
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -218,7 +219,7 @@ def _measured(model: nn.Module, images: Tensor, seconds: float) -> CostModel:
         n = following
 
 
-_MEASURED: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], CostModel]] = WeakKeyDictionary()
+_MEASURED: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], CostModel | None]] = WeakKeyDictionary()
 _LOCK = threading.Lock()
 
 
@@ -233,7 +234,8 @@ def costs_of(model: nn.Module, images: Tensor) -> CostModel | None:
         images: [B, C, H, W].
 
     Returns:
-        The costs, or None while another thread is measuring.
+        The costs, or None while another thread is measuring, and where they cannot be measured, which a
+        warning tells once: the batch still runs, by a rule of thumb.
     """
     key = (
         str(images.device),
@@ -248,11 +250,26 @@ def costs_of(model: nn.Module, images: Tensor) -> CostModel | None:
         return None
     try:
         known = _MEASURED.setdefault(model, {})
-        if key not in known or len(images) > 2 * known[key].images:
-            known[key] = measure_costs(model, images)
-        return known[key]
+        found = known.get(key)
+        if key not in known or (found is not None and len(images) > 2 * found.images):
+            known[key] = found = _costs_if_measurable(model, images)
+        return found
     finally:
         _LOCK.release()
+
+
+def _costs_if_measurable(model: nn.Module, images: Tensor) -> CostModel | None:
+    if not any(isinstance(module, Gated) for module in model.modules()):
+        return None
+    try:
+        return measure_costs(model, images)
+    except Exception as error:  # whatever a copy of a stranger's network provokes
+        warnings.warn(
+            f"What the blocks of {type(model).__name__} cost cannot be measured, so batches of mixed paths "
+            f"run by a rule of thumb. {type(error).__name__}: {error}",
+            stacklevel=2,
+        )
+        return None
 
 
 def _least(passes: Sequence[Times]) -> Times:

@@ -63,13 +63,21 @@ def pass_times(model: nn.Module, images: Tensor) -> Times:
         model(images)
     ended = clock.mark()
     clock.wait()
-    count = sum(len(module.gate_blocks) for module in model.modules() if isinstance(module, Gated))
+    count = _blocks(model)
     block, shortcut = [0.0] * count, [0.0] * count
     for index, (start, middle, end) in run.marks.items():
         block[index], shortcut[index] = clock.seconds(start, middle), clock.seconds(middle, end)
     rest = max(0.0, clock.seconds(begun, ended) - sum(block) - sum(shortcut))
     row_bytes = tuple(run.row_bytes.get(index, 0) for index in range(count))
     return Times(tuple(block), tuple(shortcut), rest, row_bytes)
+
+
+def _blocks(model: nn.Module) -> int:
+    """How many a policy decides on; some may be gone, as where a network is pruned to its features."""
+    known = getattr(model, "greenadapt_blocks", None)
+    if known is not None:
+        return int(known)
+    return sum(len(module.gate_blocks) for module in model.modules() if isinstance(module, Gated))
 
 
 def moved(rows: int, row_bytes: int, device: torch.device) -> Moving:
