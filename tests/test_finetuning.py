@@ -211,14 +211,6 @@ def test_batches_that_do_not_fit(data, reason):
     assert recipe_of(model).base.weights == "random"
 
 
-def test_a_last_batch_of_one_image_that_batch_norm_cannot_take():
-    model = greenadapt.open_model("cifar_resnet8", pretrained=False, in_chans=1, num_classes=2)
-    images = torch.randn(5, 1, 2, 2)
-    with pytest.raises(DataError, match="Batch 2 of epoch 1 has one"):
-        finetune(model, loader(images, torch.zeros(5, dtype=torch.long)), epochs=1, meter=None, device="cpu")
-    assert not model.training
-
-
 def test_teacher_that_does_not_fit():
     teacher = greenadapt.open_model("cifar_resnet8", pretrained=False, in_chans=1, num_classes=7)
     with pytest.raises(ModelError, match="has 7 classes"):

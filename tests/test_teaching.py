@@ -109,7 +109,7 @@ def test_the_recipe_says_how_it_was_taught_and_other_settings_do_not_resume(tmp_
 
 @pytest.mark.parametrize("share", [0.0, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(OptionError, match="teacher's share"):
+    with pytest.raises(OptionError, match="teacher_share is out of range"):
         greenadapt.finetune(network(), data(), teacher_share=share, meter=None)
 
 

@@ -15,13 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from greenadapt import plugins
-from greenadapt.errors import DataError, MissingExtraError, TrainingError
+from greenadapt.errors import DataError, MissingExtraError, ModelError, OptionError, TrainingError
 from greenadapt.finetuning import loop
-from greenadapt.finetuning.checks import check_data, check_share, check_teacher, identity
-from greenadapt.finetuning.loop import Progress, Run, Settings
+from greenadapt.finetuning.checks import (
+    check_data,
+    check_last_batch,
+    check_share,
+    check_teacher,
+    identity,
+)
+from greenadapt.finetuning.loop import Progress, Run
 from greenadapt.finetuning.loop import evaluate as evaluate
+from greenadapt.finetuning.settings import Settings
 from greenadapt.inspection import input_shape
 from greenadapt.interfaces import Objective, Teacher
+from greenadapt.machine import resolve_device
 from greenadapt.models import recipe_of
 from greenadapt.recipe import Training
 
@@ -60,7 +68,8 @@ def finetune(
         model: A retrofit or a plain network; its recipe gains an entry.
         train: A dataset of `greenadapt.open_data`, or a DataLoader of (images [B, C, H, W], labels [B]).
         val: Likewise, for the top-1 after each epoch.
-        teacher: A frozen network to learn from as well, usually the one that was wrapped.
+        teacher: A frozen network to learn from as well, usually the one that was wrapped; any module that
+            gives logits [B, classes].
         epochs: Passes over the training data.
         batch_size: Images per step; a DataLoader's own is used instead.
         learning_rate: The highest; None for the objective's own.
@@ -75,14 +84,16 @@ def finetune(
             have their own. Not for networks that start from random weights; a policy, which may, is left out.
         device: A torch device, or "auto".
         checkpoint: File that is written after every epoch, for `resume`.
-        resume: Go on from the checkpoint.
+        resume: Go on from the checkpoint, which replaces the weights that the model has.
         meter: Which instrument reads the joules spent, "auto", or None for no reading.
         progress: Called with a message and the fraction done; a message ending in "…" is a passing one.
 
     Raises:
-        DataError: There are no images, or their channels or classes do not fit the model.
+        DataError: There are no images, or their channels, classes or values do not fit the model; or one
+            image would be alone in a batch, and batch norm needs two.
         ModelError: The teacher does not fit the model.
-        OptionError: A setting is out of range, or a share of the loss is for a teacher that is not there.
+        OptionError: A setting is out of range, a share of the loss is for a teacher that is not there, or
+            nothing can be trained on the device.
         TrainingError: A loss, a reward or a weight is no number, or the checkpoint belongs to another
             training.
         MissingExtraError: accelerate is not installed.
@@ -102,7 +113,8 @@ def finetune(
     for data in (train, val):
         if hasattr(data, "check_fits"):
             data.check_fits(model.num_classes, input_shape(model)[0])
-    with _as_found(model, teacher):
+    device = resolve_device(device)
+    with _as_found(model, teacher), _current(device):
         run = _prepare(model, train, val, teacher, settings, device, progress or loop.silent)
         with _metered(meter, device) as window:
             first = _begin(run, checkpoint if resume else None)
@@ -146,11 +158,13 @@ def _prepare(
     model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if teacher is not None:
         teacher.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        check_teacher(model, teacher)
     objective = _objective(model, teacher, settings)
     loader = loop.loader_of(train, settings.batch_size, shuffle=True, seed=settings.seed)
     val_loader = None if val is None else loop.loader_of(val, settings.batch_size)
-    check_data(model, loader, "training")
+    images = check_data(model, loader, "training")
+    if teacher is not None:
+        check_teacher(model, teacher, images)
+    check_last_batch(model, loader, images, settings.freeze_norms)
     if val_loader is not None:
         check_data(model, val_loader, "validation")
     this = identity(settings, model, teacher, train)
@@ -196,6 +210,12 @@ def _accelerator(precision: str, device: str) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision, cpu=device.startswith("cpu") or None
     )
+    if accelerator.device.type != device.partition(":")[0]:
+        raise OptionError(
+            f"finetune cannot use the device {device}.",
+            f"accelerate takes {accelerator.device} here.",
+            "Use auto, cpu, cuda or cuda:0.",
+        )
     if accelerator.num_processes > 1:
         raise TrainingError(
             "finetune runs in one process.",
@@ -214,6 +234,13 @@ def _objective(model: nn.Module, network: nn.Module | None, settings: Settings) 
     from greenadapt.adapters.distillation import Distillation
 
     return Distillation(model, teacher)
+
+
+def _current(device: str) -> AbstractContextManager[Any]:
+    """Has accelerate, which takes the current board, train on the board that is meant, and is measured."""
+    import torch
+
+    return torch.cuda.device(device) if device.startswith("cuda") else nullcontext()
 
 
 @contextmanager
@@ -257,13 +284,21 @@ def _record(run: Run, train: Any, teacher: nn.Module | None, window: Any) -> Tra
         adapter=recipe_of(run.model).adapter,
         input_shape=tuple(next(iter(run.loader))[0].shape[1:]),
         objective=run.objective.name,
-        teacher=None if teacher is None else recipe_of(teacher).base.reference,
+        teacher=None if teacher is None else _name_of(teacher),
         seconds=run.seconds,
         joules=getattr(window, "joules", None),
         energy_kind=getattr(window, "kind", None) if getattr(window, "joules", None) is not None else None,
         val_top1=run.curve[-1].get("val_top1") if run.curve else None,
         curve=run.curve,
     )
+
+
+def _name_of(teacher: nn.Module) -> str:
+    """Its reference; of a stranger's network, its class."""
+    try:
+        return recipe_of(teacher).base.reference
+    except ModelError:
+        return type(teacher).__name__
 
 
 def _listed(data: Any, name: str) -> list[float] | None:

@@ -53,10 +53,15 @@ def read(path: str | Path, settings: str) -> dict[str, Any]:
             "Start again without it.",
         ) from error
     ours = json.loads(settings)
-    if theirs != ours:
-        changed = [
-            f"{name} {theirs.get(name)} => {ours[name]}" for name in ours if theirs.get(name) != ours[name]
-        ]
+    # Those of earlier versions name the weights that they began with instead.
+    if theirs.pop("weights", None) is not None:
+        theirs["network"] = ours.get("network")
+    changed = [
+        f"{name} {theirs.get(name)} => {ours.get(name)}"
+        for name in {**theirs, **ours}
+        if theirs.get(name) != ours.get(name)
+    ]
+    if changed:
         raise TrainingError(
             "The checkpoint belongs to a training with other settings.",
             ", ".join(changed) + ".",

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from greenadapt.errors import DataError, OptionError, TrainingError
+from greenadapt.errors import DataError, TrainingError
 from greenadapt.finetuning import checkpoints
 from greenadapt.finetuning.mixing import mixed
+from greenadapt.finetuning.settings import Settings
 from greenadapt.interfaces import Objective
 
 if TYPE_CHECKING:
@@ -24,58 +25,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, float], None]
 _WARMUP_FRACTION = 0.05
 _SECONDS_BETWEEN_MESSAGES = 0.5
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a training depends on besides model and data; a checkpoint resumes only under the same."""
-
-    epochs: int = 5
-    batch_size: int = 128
-    learning_rate: float | None = None
-    weight_decay: float = 5e-4
-    seed: int = 0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    mixup: float = 0.0
-    teacher_share: float = 0.5
-    freeze_norms: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise OptionError(
-                    f"{name} is out of range.",
-                    f"{name}={getattr(self, name)}",
-                    "Use a whole number, 1 or more.",
-                )
-        if self.precision not in ("fp32", "bf16", "fp16"):
-            raise OptionError(
-                "The precision is not known.", f"precision={self.precision!r}", "Use fp32, bf16 or fp16."
-            )
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise OptionError(
-                "The learning rate is out of range.",
-                f"learning_rate={self.learning_rate}",
-                "Use more than 0.",
-            )
-        if not 0 <= self.weight_decay < math.inf:
-            raise OptionError(
-                "The weight decay is out of range.",
-                f"weight_decay={self.weight_decay}",
-                "Use 0 for none, or a small number such as 5e-4.",
-            )
-        if not 0 <= self.mixup < math.inf:
-            raise OptionError(
-                "mixup is out of range.",
-                f"mixup={self.mixup}",
-                "Use 0 for none, or the alpha of a Beta distribution, such as 1.",
-            )
-        if not 0 < self.teacher_share <= 1:
-            raise OptionError(
-                "The teacher's share of the loss is out of range.",
-                f"teacher_share={self.teacher_share}",
-                "Use more than 0, up to 1, with which the labels count for nothing.",
-            )
 
 
 @dataclass
@@ -201,30 +150,50 @@ def freeze_norms(model: nn.Module) -> None:
 
 
 def _step(run: Run, images: Any, labels: Any, epoch: int, step: int) -> dict[str, float]:
+    where = f"batch {step + 1} of epoch {epoch + 1}"
     try:
-        with run.accelerator.autocast():
-            loss, figures = run.objective.loss(images, labels)
+        loss, figures = _loss(run, images, labels)
+    except TrainingError as error:
+        if not images.isfinite().all():
+            raise DataError(
+                "The training data do not fit the model.",
+                f"Images of {where} hold values that are no numbers.",
+                "Look at how the images are read and normalised.",
+            ) from error
+        raise TrainingError(error.happened, f"In {where}: {error.seen}", error.todo) from error
     except ValueError as error:
-        # Batch norm's own words: it has nothing to compare the one image with.
-        if len(images) > 1 or "more than 1 value per channel" not in str(error):
-            raise
-        raise DataError(
-            "A batch of one image cannot train this model.",
-            f"Batch {step + 1} of epoch {epoch + 1} has one, and batch norm needs two.",
-            "Use another batch size, or a loader with drop_last=True.",
-        ) from error
-    value = loss.item()
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"The loss is no number ({value}) in epoch {epoch + 1}.",
-            ", ".join(f"{name} {figure:.4g}" for name, figure in figures.items()),
-            "Lower the learning rate or use fp32.",
-        )
+        if len(images) == 1 and NORMS_NEED_TWO in str(error):
+            raise one_image_alone(f"{where} has one".capitalize()) from error
+        raise
     run.optimizer.zero_grad()
     run.accelerator.backward(loss)
     run.optimizer.step()
     run.scheduler.step()
-    return {"loss": value, **figures}
+    return {"loss": loss.item(), **figures}
+
+
+def _loss(run: Run, images: Any, labels: Any) -> tuple[Any, dict[str, float]]:
+    with run.accelerator.autocast():
+        loss, figures = run.objective.loss(images, labels)
+    if not math.isfinite(loss.item()):
+        told = ", ".join(f"{name} {figure:.4g}" for name, figure in figures.items())
+        raise TrainingError(
+            f"The loss is no number ({loss.item()}).", f"{told}.", "Lower the learning rate or use fp32."
+        )
+    return loss, figures
+
+
+NORMS_NEED_TWO = "more than 1 value per channel"
+"""Batch norm's own words, where it has nothing to compare one image with."""
+
+
+def one_image_alone(seen: str) -> DataError:
+    """What is told where batch norm would have to learn from one image."""
+    return DataError(
+        "A batch of one image cannot train this model.",
+        f"{seen}, and batch norm needs two.",
+        "Use another batch size, or a loader with drop_last=True.",
+    )
 
 
 def _check_weights(run: Run, epoch: int) -> None:
@@ -249,6 +218,7 @@ def evaluate(model: nn.Module, loader: DataLoader[Any], accelerator: Accelerator
     correct = seen = 0
     with torch.inference_mode(), autocast():
         for images, labels in loader:
+            check_labels(labels, model, "validation")
             logits = model(images.to(device, memory_format=torch.channels_last))
             correct += int((logits.argmax(1).cpu() == labels).sum())
             seen += len(labels)
