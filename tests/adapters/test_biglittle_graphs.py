@@ -125,7 +125,8 @@ def test_trains_in_mixed_precision(family: str, images: torch.Tensor) -> None:
 
 
 def test_trains_in_float16(images: torch.Tensor) -> None:
-    graphs.assert_trains_in_mixed_precision(_made("cifar"), images, torch.float16)
+    # A processor without units for float16 is slow at it: two images will do.
+    graphs.assert_trains_in_mixed_precision(_made("cifar"), images[:2], torch.float16)
 
 
 def test_copies_and_pickles(model: nn.Module, images: torch.Tensor) -> None:

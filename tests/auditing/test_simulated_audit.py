@@ -84,9 +84,10 @@ def test_what_was_seen_of_the_board_stands_in_the_profile(audited):
 
 
 def test_the_verdict_is_on_energy_where_it_is_measured(audited):
-    ratio = greenadapt.compare(*audited).rows[1].energy_ratio
-    assert ratio is not None
-    assert ratio.high < 0.7
+    row = greenadapt.compare(*audited).rows[1]
+    assert row.energy_ratio is not None
+    # Other work on the machine stretches the calls; what is left is the ratio of the powers.
+    assert row.energy_ratio.mean / row.latency_ratio.mean == pytest.approx(0.5, rel=0.05)
 
 
 def test_a_throttled_board_is_said_to_be(simulator):

@@ -30,9 +30,8 @@ def images() -> torch.Tensor:
     return torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_compiles_as_one_graph(model: nn.Module, images: torch.Tensor, backend: str) -> None:
-    graphs.assert_compiles(model, images, backend)
+def test_compiles_as_one_graph(model: nn.Module, images: torch.Tensor) -> None:
+    graphs.assert_compiles(model, images, "aot_eager")
 
 
 def test_compiles_for_training_too(model: nn.Module, images: torch.Tensor) -> None:
@@ -62,7 +61,8 @@ def test_trains_in_mixed_precision(model: nn.Module, images: torch.Tensor) -> No
 
 
 def test_trains_in_float16(images: torch.Tensor) -> None:
-    graphs.assert_trains_in_mixed_precision(published(), images, torch.float16)
+    # A processor without units for float16 is slow at it: two images will do.
+    graphs.assert_trains_in_mixed_precision(published(), images[:2], torch.float16)
 
 
 def test_checkpointing_changes_no_gradient(model: nn.Module, images: torch.Tensor) -> None:
