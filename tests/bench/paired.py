@@ -63,4 +63,5 @@ def worse(found: AccuracyDifference) -> bool:
 def points(found: AccuracyDifference) -> str:
     """The difference in percentage points with its interval, and the p-value."""
     interval = f"{found.low * 100:+.2f} to {found.high * 100:+.2f}"
-    return f"{found.mean * 100:+.2f} ({interval}), p = {found.p_value:.2g}"
+    digits = 3 if f"{found.p_value:.2g}" == f"{LEVEL:.2g}" else 2  # on which side of the level it lies
+    return f"{found.mean * 100:+.2f} ({interval}), p = {found.p_value:.{digits}g}"

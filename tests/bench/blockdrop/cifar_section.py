@@ -39,23 +39,26 @@ _TRAIN = "python -m tests.bench.blockdrop.cifar train --arm NAME"
 _GOAL_TOP1, _GOAL_MFLOPS = 0.931, 138.0
 _TEXT = """\
 BlockDrop wraps ResNet-56 so that it spends no more than a plain ResNet-32, the policy's network included.
-Every arm begins with the published weights of ResNet-56 and learns from that network, too, for as many
-epochs over the same images; the plain networks have their published weights and no teacher. So a lead over
-one of those is that of the whole retrofit, its training included: a plain ResNet-32 gains from such a
-training, too, and "trained alike" says how much; [beside Big-Little](biglittle.md) that was measured at a
-learning rate of 0.05. What deciding image by image is worth is the lead over the fixed paths. FLOPs are 2 x
-multiply-adds of convolutions and linear layers, the mean over the images. Intervals are at 95 %, and p is
-McNemar's exact test on the same images: both tell of other images, not of another training, and each arm
-was trained once; p is not corrected for the number of comparisons, except at the bar. Which fixed path is
-best is read off these very images, which favours it. The budget is epochs. Seconds of training, each arm's on
-one core, are no comparison: not all machines were the same (one without bf16 units takes three times as
-long), other work ran beside it, an arm uses the teacher's answers that an arm before it left, and a policy's
-steps cost more than a path's.
+Every arm begins with the published weights of ResNet-56 and learns from that network, too, over the same
+images: the arms of 30 epochs alike, and the two that go on from one of them for 10 more, alike too. Where one
+of those stands beside an arm of 30 epochs, it was trained for longer. The plain networks have their published
+weights and no teacher. So a lead over one of those is that of the whole retrofit, its training included: a
+plain ResNet-32 gains from such a training, too, and "trained alike" says how much; [beside
+Big-Little](biglittle.md) that was measured at a learning rate of 0.05. What deciding image by image is worth
+is the lead over the fixed paths. FLOPs are 2 x multiply-adds of convolutions and linear layers, the mean over
+the images. Intervals are at 95 %, and p is McNemar's exact test on the same images: both tell of other
+images, not of another training, and each arm was trained once; p is not corrected for the number of
+comparisons, except at the bar, and it is p that verdicts go by. Which fixed path is best is read off these
+very images, which favours it. The budget is epochs, so many that an arm takes less than two hours of two
+cores where the recipe was chosen; the seconds tell where a slower machine took longer. Seconds of training,
+each arm's on one core, are no comparison: not all machines were the same (one without bf16 units takes three
+times as long), other work ran beside it, an arm uses the teacher's answers that an arm before it left, and a
+policy's steps cost more than a path's.
 
 Two arms go on from the trained fixed path of the arm from sensitivity: one learns a policy from there, and
 one, its control, keeps the path for as many epochs more. The policy that is learned from the start was the
-first attempt at the bar; it missed it on these images, and that is why the second was made. So p counts
-twice there."""
+first attempt at the bar; it missed it on these images, and that is why the second was made. So p counts twice
+there."""
 
 
 def drawn(rows: Sequence[Network]) -> str:
