@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from greenadapt import inspection
+from greenadapt.adapters.modes import asked
 
 Step = Callable[[], Mapping[str, float]]
 """Runs once and gives the seconds of its parts by name."""
@@ -161,15 +162,8 @@ def spread(values: Sequence[float]) -> float:
 @contextmanager
 def evaluating(*networks: nn.Module) -> Iterator[None]:
     """Networks in eval mode, without gradients; afterwards every module has the mode that it had."""
-    modes = [(module, module.training) for network in networks for module in network.modules()]
-    try:
-        for network in networks:
-            network.eval()
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with asked(*networks), torch.inference_mode():
+        yield
 
 
 def example_images(model: nn.Module, batch_size: int) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sized
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from greenadapt.adapters.modes import asked, modes_kept
 from greenadapt.adapters.norms import batch_norms, statistics_put_back
 from greenadapt.errors import DataError, ModelError, OptionError
 from greenadapt.finetuning.loop import NORMS_NEED_TWO, check_labels, freeze_norms, one_image_alone
@@ -77,20 +78,17 @@ def check_last_batch(model: nn.Module, loader: DataLoader[Any], images: Any, fre
         return
     image = images[:1].to(next(model.parameters()).device)
     boards = [image.device] if image.is_cuda else []
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.train()
-        if freeze:
-            freeze_norms(model)
-        with torch.no_grad(), torch.random.fork_rng(boards), statistics_put_back(batch_norms(model)):
-            model(image)
+        with modes_kept(model), torch.no_grad(), torch.random.fork_rng(boards):
+            model.train()
+            if freeze:
+                freeze_norms(model)
+            with statistics_put_back(batch_norms(model)):
+                model(image)
     except ValueError as error:
         if NORMS_NEED_TWO not in str(error):
             raise
         raise one_image_alone(f"{len(data):,} images in batches of {size} leave one alone") from error
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def check_teacher(model: nn.Module, teacher: nn.Module, images: Any) -> None:
@@ -107,15 +105,11 @@ def check_teacher(model: nn.Module, teacher: nn.Module, images: Any) -> None:
     import torch
 
     device = next(model.parameters()).device
-    modes = [(module, module.training) for module in teacher.modules()]
     try:
-        with torch.no_grad():
-            shape = list(teacher.eval()(images[:2].to(device, memory_format=torch.channels_last)).shape)
+        with asked(teacher):
+            shape = list(teacher(images[:2].to(device, memory_format=torch.channels_last)).shape)
     except Exception as error:  # whatever a stranger's network provokes
         raise _unfit(f"Shown images of {list(images.shape[1:])}, it fails: {error}") from error
-    finally:
-        for module, training in modes:
-            module.training = training
     shown, classes = len(images[:2]), model.num_classes
     if len(shape) != 2 or shape[0] != shown:
         raise _unfit(f"It answers {shown} images by {shape}, not by [{shown}, {classes}].")

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from greenadapt.adapters.execution import OnePath
+from greenadapt.adapters.modes import asked
 from greenadapt.adapters.norms import batch_norms, on_batch_statistics
 from greenadapt.adapters.options import check_share
 from greenadapt.errors import DataError, ModelError
@@ -185,11 +186,5 @@ def _batches(images: Tensor | Iterable[Any], device: torch.device) -> Iterator[T
 
 @contextmanager
 def _measuring(model: Any) -> Iterator[torch.device]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield next(model.parameters()).device
-    finally:
-        for module, training in modes:
-            module.training = training
+    with asked(model):
+        yield next(model.parameters()).device

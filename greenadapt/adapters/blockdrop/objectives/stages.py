@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -27,6 +26,7 @@ from torch.utils.data import DataLoader
 from greenadapt.adapters.blockdrop.objectives.optimizers import both
 from greenadapt.adapters.blockdrop.paths import limit
 from greenadapt.adapters.distillation import hits, taught_loss
+from greenadapt.adapters.modes import asked
 from greenadapt.errors import OptionError, TrainingError
 from greenadapt.interfaces import Teacher
 
@@ -152,17 +152,9 @@ class PolicyObjective(ABC):
         for parameter in self.network.parameters():
             parameter.requires_grad_(policy if id(parameter) in own else base)
 
-    @contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self) -> AbstractContextManager[None]:
         """The network in eval mode and without gradients; then each module in the mode that it had."""
-        modes = [(module, module.training) for module in self.network.modules()]
-        self.network.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for module, training in modes:
-                module.training = training
+        return asked(self.network)
 
     def check(self, values: Tensor, what: str) -> None:
         """Stops the training if any of the values is no number.
