@@ -5,6 +5,7 @@ Tests that need an NVIDIA GPU skip without one.
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -16,6 +17,8 @@ from tests.simulator.fixture import simulator as simulator
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+    # Programs that tests start, too.
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
