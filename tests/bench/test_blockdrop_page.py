@@ -165,9 +165,21 @@ def test_the_plain_rival_trained_alike_is_a_rival_and_no_fixed_path():
     rows = [*plain(), arm("blockdrop", 0.93), arm("spread", 0.92), {k: v for k, v in alike.items() if v}]
     text = cifar_section.drawn(rows)
     assert "the most accurate network here is **ResNet-32, trained alike**" in text
-    assert "to the plain ResNet-32 that was trained alike" in text
+    assert "to the plain ResNet-32 that was trained alike: worse than it" in text
     assert "the best fixed path (fixed path (spread-k))" in text
     assert [row["name"] for row in plain_of(rows)] == [f"ResNet-{depth}" for depth in PLAIN]
+
+
+@pytest.mark.parametrize(
+    ("alike", "said"),
+    [
+        (0.90, "trained alike: better than it, too."),
+        (0.94, "what leads is the training. The plain network needs no policy: here BlockDrop does not pay."),
+    ],
+)
+def test_whether_the_learned_policy_beats_the_plain_rival_trained_alike_is_said(alike, said):
+    rows = [*plain(), arm("blockdrop", 0.94), arm(ALIKE, alike, 137.7)]
+    assert said in cifar_section.drawn(rows)
 
 
 def test_no_arm_at_all_is_no_met_bar():

@@ -43,17 +43,16 @@ Every arm begins with the published weights of ResNet-56 and learns from that ne
 images: the arms of 30 epochs alike, and the two that go on from one of them for 10 more, alike too. Where one
 of those stands beside an arm of 30 epochs, it was trained for longer. The plain networks have their published
 weights and no teacher. So a lead over one of those is that of the whole retrofit, its training included: a
-plain ResNet-32 gains from such a training, too, and "trained alike" says how much; [beside
-Big-Little](biglittle.md) that was measured at a learning rate of 0.05. What deciding image by image is worth
-is the lead over the fixed paths. FLOPs are 2 x multiply-adds of convolutions and linear layers, the mean over
-the images. Intervals are at 95 %, and p is McNemar's exact test on the same images: both tell of other
-images, not of another training, and each arm was trained once; p is not corrected for the number of
-comparisons, except at the bar, and it is p that verdicts go by. Which fixed path is best is read off these
-very images, which favours it. The budget is epochs, so many that an arm takes less than two hours of two
-cores where the recipe was chosen; the seconds tell where a slower machine took longer. Seconds of training,
-each arm's on one core, are no comparison: not all machines were the same (one without bf16 units takes three
-times as long), other work ran beside it, an arm uses the teacher's answers that an arm before it left, and a
-policy's steps cost more than a path's.
+plain ResNet-32 gains from such a training, too, and "trained alike" says how much. What deciding image by
+image is worth is the lead over the fixed paths. FLOPs are 2 x multiply-adds of convolutions and linear
+layers, the mean over the images. Intervals are at 95 %, and p is McNemar's exact test on the same images:
+both tell of other images, not of another training, and each arm was trained once; p is not corrected for the
+number of comparisons, except at the bar, and it is p that verdicts go by. Which fixed path is best is read
+off these very images, which favours it. The budget is epochs, so many that an arm takes less than two hours
+of two cores where the recipe was chosen; the seconds tell where a slower machine took longer. Seconds of
+training, each arm's on one core, are no comparison: not all machines were the same (one without bf16 units
+takes three times as long), other work ran beside it, an arm uses the teacher's answers that an arm before it
+left, and a policy's steps cost more than a path's.
 
 Two arms go on from the trained fixed path of the arm from sensitivity: one learns a policy from there, and
 one, its control, keeps the path for as many epochs more. The policy that is learned from the start was the
@@ -139,10 +138,7 @@ def _learned(rows: Sequence[Network]) -> Iterator[str]:
         yield "No fixed path has been trained yet, so that nothing tells what learning the policy was worth."
     alike = named(rows).get(ALIKE)
     if alike is not None:
-        yield (
-            f"The learned policy is {points(minus(own, alike))} to the plain ResNet-{RIVAL} that was "
-            "trained alike."
-        )
+        yield _against_alike(own, alike, rival_of(rows))
     unseen = minus_unseen(own, rival_of(rows))
     if unseen is not None:
         yield (
@@ -157,6 +153,19 @@ def _learned(rows: Sequence[Network]) -> Iterator[str]:
             f"its network has {alone['top1']:.2%}; deciding image by image brings "
             f"{points(minus(own, alone))}."
         )
+
+
+def _against_alike(own: Network, alike: Network, published: Network) -> str:
+    rival = f"the plain ResNet-{RIVAL} that was trained alike"
+    told = f"The learned policy is {points(minus(own, alike))} to {rival}"
+    if better(minus(own, alike)):
+        return f"{told}: better than it, too."
+    if worse(minus(own, alike)):
+        return f"**{told}: worse than it. Train that one, and wrap nothing.**"
+    if better(minus(own, published)):
+        lead = points(minus(alike, published))
+        told += f", and that one is {lead} to the published one: what leads is the training"
+    return f"**{told}. The plain network needs no policy: here BlockDrop does not pay.**"
 
 
 def _against_fixed(own: Network, best: Network) -> str:
