@@ -42,7 +42,8 @@ def one_error(draw: random.Random, period: float, seconds: float, jitter: float)
     [
         (0.01, 1, 0.005, 16),
         (0.02, 1, 0.005, 16),
-        (0.1, 1, 0.005, 16),
+        # One of sixteen falls on an edge now and then, as rounding decides: a 95th percentile needs more.
+        (0.1, 1, 0.005, 64),
         (0.01, 5, 0.001, 8),
         (0.02, 5, 0.001, 8),
         (0.1, 5, 0.001, 8),
